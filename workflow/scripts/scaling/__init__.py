@@ -1,0 +1,20 @@
+"""Scaling laws of language models: from a config to runs, losses, fitted laws and pages.
+
+Modules import only from those above them in this list::
+
+    units        quantities and how they are written
+    provenance   user errors, whole-or-nothing writing, checksums, versions
+    counts       parameters and FLOPs of a shape, in every convention (no torch)
+    grid         config to runs: the one place that knows what a run is called (no torch, no pandas)
+    corpus       wheels to documents
+    tokens       documents to token arrays
+    models       the networks
+    training     one run from its description to its curve
+    evaluation   snapshots against transfer sets
+    tables       run folders to the three tables every fit reads
+    laws         forms of the laws and the published constants
+    fitting      the engine; knows no law by name
+    frontier     envelope of the learning curves, compute-efficient sizes
+    charts       tables and fits to charts
+    pages        charts to pages that open offline
+"""
