@@ -8,10 +8,12 @@ Modules import only from those above them in this list::
     grid         config to runs: the one place that knows what a run is called (no torch, no pandas)
     corpus       wheels to documents
     tokens       documents to token arrays
-    models       the networks
+    tables       columns of the parquet files; run folders to the three tables every fit reads
+    progress     how far a study is, for those who watch
+    windows      token arrays to sequences, in an order that seed and step decide
+    models       the networks and their snapshots
+    evaluation   losses on held-out text; snapshots against transfer sets
     training     one run from its description to its curve
-    evaluation   snapshots against transfer sets
-    tables       run folders to the three tables every fit reads
     laws         forms of the laws and the published constants
     fitting      the engine; knows no law by name
     frontier     envelope of the learning curves, compute-efficient sizes

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import sys
@@ -38,7 +37,7 @@ def whole(path):
         yield scratch / path.name
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(scratch / path.name, path)
+        (scratch / path.name).replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -62,7 +61,7 @@ def read_json(path):
 
 def sha256(path):
     """Hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,0 +1,43 @@
+# `make` runs the default study and `make test` the tests; both first set up what they need.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: study test bench lint lock browser
+
+study: $(VENV)/run.ready
+	$(BIN)/snakemake
+
+test: $(VENV)/dev.ready browser
+	$(BIN)/python -m pytest
+
+# Runs the default study from nothing in a scratch folder and measures where its time went
+bench: $(VENV)/run.ready
+	$(BIN)/python workflow/scripts/bench.py
+
+lint: $(VENV)/dev.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# Writes the locks anew from envs/*.in: newest versions, with hashes, for every platform and Python
+lock: $(VENV)/dev.ready
+	cd envs && for name in run dev; do \
+	    ../$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
+	        --python-version 3.11 $$name.in --output-file $$name.lock || exit 1; done
+
+$(VENV)/run.ready: envs/run.lock envs/setup.sh
+	envs/setup.sh $(VENV) envs/run.lock
+	@touch $@
+
+$(VENV)/dev.ready: envs/dev.lock $(VENV)/run.ready
+	envs/setup.sh $(VENV) envs/dev.lock
+	@touch $@
+
+# The page's tests open it in headless Chromium, which is a package of the system
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null; \
+	    else echo "install Chromium and its driver: apt-get install chromium chromium-driver" >&2; exit 1; fi; }

@@ -1,0 +1,34 @@
+# From text to frontier: documents, tokens, runs, evaluations, tables, fits, figures, page.
+# What a study holds is said in config.yaml; how each arrow is made, in workflow/rules/.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/tokenize.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    study,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{STUDY}/frontier.html",
+        figures("html", "svg", "png", "csv"),
+
+
+onstart:
+    watch_progress()

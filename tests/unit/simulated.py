@@ -1,0 +1,271 @@
+"""A study that was never trained: tables and fits of the shape and size that the pipeline writes.
+
+python tests/unit/simulated.py FOLDER    writes them to FOLDER, to look at charts and pages made of them
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scaling.units import PF_DAY
+
+B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
+STEPS = sorted({1, *(round(s) for s in np.geomspace(15, S, 14))})
+SIZES = [(1, 8, 1), (1, 16, 1), (2, 16, 2), (2, 24, 2), (2, 32, 2), (2, 48, 3), (3, 64, 4), (4, 96, 4)]
+SETS = {"cloud": 0.28, "comments": 0.45, "code": 0.62, "readmes": 0.94, "licences": 1.15, "headers": 1.9}
+BYTES_PER_TOKEN = 1.94
+
+
+def study(experiments=("size", "data", "shape"), rename=None, transfer=None, laws=None, seed=0):
+    """Tables, fits, study.json and manifest.json of a simulated study, as a dict of plain values.
+
+    ``rename`` maps the slug of one run, ``transfer`` replaces the transfer sets, ``laws`` selects the fits.
+    """
+    random = np.random.default_rng(seed)
+    runs, curves, evaluations = {}, [], []
+    for experiment, shape, D in _grid(experiments):
+        run = _run(shape, D, random)
+        if run["run"] in runs:
+            runs[run["run"]]["experiments"].append(experiment)
+            continue
+        run["experiments"].append(experiment)
+        runs[run["run"]] = run
+        curves += _curve(run, random)
+        evaluations += _evaluate(run, SETS if transfer is None else transfer, random)
+    tables = {"runs": list(runs.values()), "curves": curves, "evaluations": evaluations}
+    for rows in tables.values():
+        for row in rows:
+            row["run"] = (rename or {}).get(row["run"], row["run"])
+    fits = _fits(tables, experiments, random)
+    listed = [{"slug": r["run"], "N": r["N"], "experiments": r["experiments"]} for r in tables["runs"]]
+    return {
+        "tables": tables,
+        "fits": {law: fit for law, fit in fits.items() if laws is None or law in laws},
+        "study": {
+            "study": "default",
+            "config": {
+                "study": "default",
+                "experiments": list(experiments),
+                "tokenizer": {"n_vocab": N_VOCAB},
+            },
+            "runs": listed,
+            "versions": {"python": "3.12.0", "torch": "2.13.0"},
+        },
+        "manifest": _manifest(),
+    }
+
+
+def write(study, folder):
+    """Write a simulated study under ``folder`` where the pipeline would; returns the folder."""
+    folder = Path(folder)
+    for name in ("tables", "fits", "data"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, rows in study["tables"].items():
+        pq.write_table(pa.Table.from_pylist(rows), folder / "tables" / f"{name}.parquet")
+    for law, fit in study["fits"].items():
+        (folder / "fits" / f"{law}.json").write_text(json.dumps(fit))
+    (folder / "study.json").write_text(json.dumps(study["study"]))
+    (folder / "data" / "manifest.json").write_text(json.dumps(study["manifest"]))
+    return folder
+
+
+def _grid(experiments):
+    """Triples (experiment, (n_layer, d_model, n_head, d_ff), D)."""
+    full = [(L, d, h, 4 * d) for L, d, h in SIZES]
+    grid = {
+        "size": [(shape, D_ALL) for shape in full],
+        "data": [(full[i], D) for D in (40_000, 160_000, 640_000, D_ALL) for i in (1, 3, 4, 5)],
+        "shape": [
+            (shape, D_ALL)
+            for shape in [
+                *((2, 32, 2, 128), (4, 32, 2, 32), (3, 32, 2, 64), (1, 32, 2, 320)),
+                *(
+                    (1, 45, 3, 180),
+                    (3, 26, 2, 104),
+                    (8, 16, 1, 64),
+                    (2, 32, 1, 128),
+                    (2, 32, 4, 128),
+                    (2, 32, 8, 128),
+                ),
+            ]
+        ],
+    }
+    return [(experiment, *point) for experiment in experiments for point in grid[experiment]]
+
+
+def _run(shape, D, random):
+    L, d, h, ff = shape
+    N = 2 * d * L * (2 * d + ff)
+    steps, status = (S, "finished") if D == D_ALL else (min(S, round(120 * (D / 40_000) ** 0.8)), "stopped")
+    loss = _loss(shape, D, steps) + random.normal(0, 0.008)
+    slug = f"transformer-L{L}-d{d}-ff{ff}-h{h}_D{'all' if D == D_ALL else D}_b2048-s1500_cosine-lr0.02_seed0-1a2b3c"
+    speed = 2.3e5 / (1 + N / 30_000)
+    return {
+        **{"run": slug, "experiments": [], "architecture": "transformer"},
+        **{"n_layer": L, "d_model": d, "d_ff": ff, "n_head": h, "n_ctx": N_CTX, "n_vocab": N_VOCAB},
+        **{"N": N, "N_total": N + (N_VOCAB + N_CTX) * d},
+        **{"flops_per_token_6N": 6 * N, "flops_per_token_head": 6 * (N + N_VOCAB * d)},
+        **{"flops_per_token_attention": 6 * (N + N_VOCAB * d + L * N_CTX * d)},
+        **{"D": D, "B": B, "S": S, "steps": steps, "tokens": steps * B, "epochs": steps * B / D},
+        **{"learning_rate": 0.02 * (32 / d) ** 0.5, "warmup": 50, "seed": 0, "status": status},
+        **{"test_loss": loss, "test_loss_se": 0.011, "train_loss": loss - 0.03},
+        **{"best_step": steps, "best_test_loss": loss, "best_test_loss_se": 0.011},
+        **{"seconds_total": steps * B / speed * 1.1, "seconds_in_steps": steps * B / speed},
+        **{"tokens_per_second": speed},
+    }
+
+
+def _loss(shape, D, step):
+    """L(N, D) with a learning-curve term, held under the loss of a uniform guess."""
+    L, d, h, ff = shape
+    N = 2 * d * L * (2 * d + ff)
+    uneven = (
+        0.004 * abs(math.log(ff / d / 4)) ** 2
+        + 0.004 * abs(math.log(d / L / 16))
+        + 0.003 * abs(math.log(d / h / 16))
+    )
+    converged = ((2.6e12 / N) ** (0.067 / 0.12) + 2.2e10 / D) ** 0.12 * (1 + uneven)
+    loss = converged + (300 / step) ** 0.62 * 0.16
+    return (loss**-5 + 6.24**-5) ** (-1 / 5)
+
+
+def _curve(run, random):
+    shape = (run["n_layer"], run["d_model"], run["n_head"], run["d_ff"])
+    steps = [step for step in STEPS if step < run["steps"]] + [run["steps"]]
+    losses = [_loss(shape, run["D"], step) + random.normal(0, 0.008) for step in steps[:-1]] + [
+        run["test_loss"]
+    ]
+    return [
+        {
+            **{"run": run["run"], "step": step, "tokens": step * B, "flops": 6 * run["N"] * step * B},
+            **{"learning_rate": 0.01, "train_loss": loss - 0.02, "test_loss": loss, "test_loss_se": 0.011},
+            "grad_norm": 0.4,
+        }
+        for step, loss in zip(steps, losses, strict=True)
+    ]
+
+
+def _evaluate(run, transfer, random):
+    shape = (run["n_layer"], run["d_model"], run["n_head"], run["d_ff"])
+    steps = [50, 171, 585, run["steps"]] if "size" in run["experiments"] else [run["steps"]]
+    return [
+        {
+            **{"run": run["run"], "step": step, "set": name, "loss": loss, "loss_se": 0.02},
+            **{"bits_per_byte": loss / math.log(2) / BYTES_PER_TOKEN, "tokens": 8192},
+            "loss_by_position": [loss] * 4,
+        }
+        for step in steps
+        for name, offset in [("test", 0.0), *transfer.items()]
+        for loss in [_loss(shape, run["D"], step) + offset * (1 - 30 / (step + 40)) + random.normal(0, 0.015)]
+    ]
+
+
+def _fits(tables, experiments, random):
+    by_experiment = {e: [r for r in tables["runs"] if e in r["experiments"]] for e in experiments}
+    envelope = _envelope(tables["curves"], {r["run"] for r in by_experiment.get("size", [])})
+    fits = {}
+    if "size" in experiments:
+        sizes = by_experiment["size"]
+        points = [(r["run"], r["N"], r["test_loss"], r["test_loss_se"]) for r in sizes[:-1]]
+        fits["L_N"] = _power_law(
+            "L_N", "N", "alpha_N", "α_N", "N_c", "parameters", (0.076, 8.8e13), points, random
+        )
+        fits["L_N"]["excluded"] = [
+            {"run": sizes[-1]["run"], "reason": "not converged: its loss still fell by 4 %"}
+        ]
+        points = [(run, c, loss, None) for run, c, loss, _ in envelope]
+        fits["L_C"] = _power_law(
+            "L_C", "C", "alpha_C", "α_C", "C_c", "PF-days", (0.057, 1.6e7), points, random
+        )
+        points = [(run, c, N, None) for run, c, _, N in envelope]
+        fits["N_opt"] = _power_law(
+            "N_opt", "C", "p_N", "p_N", "N_e", "parameters", (0.88, 1.6e9), points, random
+        )
+    if "data" in experiments:
+        best = {r["D"]: r for r in sorted(by_experiment["data"], key=lambda r: -r["test_loss"])}
+        points = [(r["run"], r["D"], r["test_loss"], r["test_loss_se"]) for _, r in sorted(best.items())]
+        fits["L_D"] = _power_law(
+            "L_D", "D", "alpha_D", "α_D", "D_c", "tokens", (0.095, 5.4e13), points, random
+        )
+    return fits
+
+
+def _envelope(curves, names):
+    """Points (run, PF-days, loss, N) that no other point beats at less compute."""
+    points = sorted(
+        (c["flops"] / PF_DAY, c["test_loss"], c["run"], c["flops"]) for c in curves if c["run"] in names
+    )
+    best, found = math.inf, []
+    for compute, loss, run, flops in points:
+        if loss < best:
+            best = loss
+            step = next(c["tokens"] for c in curves if c["run"] == run and c["flops"] == flops)
+            found.append((run, compute, loss, round(flops / 6 / step)))
+    return [point for point in found if point[2] < 5.5]
+
+
+def _power_law(law, x_name, key, symbol, scale, unit, published, points, random):
+    """The fit file of a power law, by least squares in log-log and a bootstrap over points."""
+    names, x, y, errors = zip(*points, strict=True)
+    grid = np.geomspace(min(x), max(x), 60)
+    draws = []
+    for resample in range(200):
+        chosen = range(len(x)) if resample == 0 else random.choice(len(x), len(x))
+        draws.append(np.polyfit(np.log(np.array(x)[chosen]), np.log(np.array(y)[chosen]), 1, rcond=1e-9))
+    slopes, intercepts = np.transpose(draws)
+    scales = np.exp(intercepts) if law == "N_opt" else np.exp(-intercepts / slopes)
+    lines = np.exp(slopes[:, None] * np.log(grid) + intercepts[:, None])
+    low, high = np.percentile(lines, [5, 95], axis=0)
+
+    def parameter(symbol, values, published, unit):
+        ends = np.percentile(values, [5, 95])
+        shown = {"value": values[0], "low": ends[0], "high": ends[1], "published": published}
+        return {"symbol": symbol, **{k: float(v) for k, v in shown.items()}, "unit": unit}
+
+    formula = f"N_opt = N_e · C^{symbol}" if law == "N_opt" else f"L = ({scale} / {x_name})^{symbol}"
+    return {
+        **{
+            "law": law,
+            "formula": formula,
+            "latex": "",
+            "x": x_name,
+            "x_label": x_name,
+            "y": "loss",
+            "y_label": "loss",
+        },
+        **{
+            "source": "Kaplan et al. 2020",
+            "interval": 0.9,
+            "resamples": 200,
+            "method": "least squares in log-log",
+        },
+        "parameters": {
+            key: parameter(symbol, np.abs(slopes), published[0], None),
+            scale: parameter(scale, scales, published[1], unit),
+        },
+        "data": {
+            **{"runs": len(set(names)), "points": len(x), "run": list(names), "x": list(x), "y": list(y)},
+            "y_se": None if errors[0] is None else list(errors),
+        },
+        **{"excluded": [], "rms_log_residual": 0.004, "versions": {"python": "3.12.0"}},
+        "band": {"x": grid.tolist(), "y": lines[0].tolist(), "low": low.tolist(), "high": high.tolist()},
+    }
+
+
+def _manifest():
+    wheel = {
+        "version": "1.2.3",
+        "licence": "BSD-3-Clause",
+        "sha256": "0123456789abcdef" * 4,
+        "bytes": 1_200_000,
+    }
+    return {"sources": [{"source": name, **wheel} for name in ("pandas", "scipy", "sympy")]}
+
+
+if __name__ == "__main__":
+    write(study(), sys.argv[1])

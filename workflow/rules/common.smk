@@ -1,0 +1,75 @@
+# What the rules share: the study as read from the config, and functions from names to files.
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from scaling import grid
+from scaling.charts import catalog
+from scaling.provenance import UserError
+
+# Rules say `python`: the one that runs Snakemake, whether or not its environment is activated
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+try:
+    grid.check(config)
+    RUNS = grid.expand(config)
+except UserError as error:
+    # not raised: Snakemake would wrap the line in a report of its own
+    print(f"config: {error}", file=sys.stderr)
+    sys.exit(1)
+
+CORPUS = f"results/data/{grid.corpus_id(config)}"
+TOKENS = f"{CORPUS}/{grid.tokenizer_id(config)}"
+TRANSFER = config["corpus"]["transfer"]
+SETS = ["train", "test", *TRANSFER]
+PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
+STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
+FIGURES = catalog.available(config["experiments"])
+LAWS = list(dict.fromkeys(law for name in FIGURES for law in catalog.FIGURES[name].fits))
+TABLES = ["runs", "curves", "evaluations"]
+
+
+wildcard_constraints:
+    set="|".join(SETS),
+    data="[^/]+",
+    run="[^/]+",
+    wheel="[^/]+",
+
+
+def wheels(*packages):
+    """Files of the wheels of ``packages``."""
+    pins = grid.pins(config["corpus"]["lock"])
+    return [f"results/data/wheels/{grid.wheel_id(pins[name])}.whl" for name in packages]
+
+
+def corpus_wheels():
+    """Files of every wheel that the corpus and its transfer sets read."""
+    packages = [*config["corpus"]["prose"], *(name for spec in TRANSFER.values() for name in spec["from"])]
+    return wheels(*dict.fromkeys(packages))
+
+
+def run_files(name):
+    """The file ``name`` in the folder of every run of the study."""
+    return [f"results/runs/{run['data']}/{run['run']}/{name}" for run in RUNS.values()]
+
+
+def priority(wildcards):
+    """Longest runs first, so that none is left alone at the end."""
+    run = RUNS[wildcards.run]
+    return 1 + (run["N"] + run["d_model"] * run["n_vocab"]) * run["B"] * run["S"] // 10**6
+
+
+def figures(*endings):
+    """Files of every figure that the study's experiments allow, with each of ``endings``."""
+    return expand(f"{STUDY}/figures/{{figure}}.{{ending}}", figure=FIGURES, ending=endings)
+
+
+def watch_progress():
+    """Show in the terminal how training goes, until Snakemake ends."""
+    command = ["python", "workflow/scripts/progress.py", "--parent", str(os.getpid())]
+    subprocess.Popen([*command, "--study", f"{STUDY}/study.json", "--runs", "results/runs"])

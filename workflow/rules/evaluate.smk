@@ -1,0 +1,61 @@
+# Evaluations: every snapshot of a run against every set; then all runs of the study as tables.
+
+
+rule evaluate:
+    input:
+        record="results/runs/{data}/{run}/run.json",
+        snapshots="results/runs/{data}/{run}/snapshots",
+        sets=expand(f"{TOKENS}/{{set}}.npy", set=SETS[1:]),
+        indexes=expand(f"{TOKENS}/{{set}}.json", set=SETS[1:]),
+    output:
+        "results/runs/{data}/{run}/evaluation.parquet",
+    params:
+        folder=subpath(output[0], parent=True),
+        tokens=config["evaluation"]["tokens"],
+    log:
+        "results/logs/evaluate/{data}/{run}.log",
+    threads: 1
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Evaluate {wildcards.run}"
+    shell:
+        "python workflow/scripts/evaluate.py --run {params.folder:q} --sets {input.sets:q}"
+        " --tokens {params.tokens} --threads {threads} > {log:q} 2>&1"
+
+
+rule study:
+    output:
+        f"{STUDY}/study.json",
+    params:
+        config=json.dumps(config),
+    log:
+        f"{STUDY}/logs/study.log",
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Write down the study"
+    shell:
+        "python workflow/scripts/study.py --config {params.config:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule tables:
+    input:
+        study=f"{STUDY}/study.json",
+        records=run_files("run.json"),
+        curves=run_files("curve.parquet"),
+        evaluations=run_files("evaluation.parquet"),
+    output:
+        expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
+    params:
+        folder=f"{STUDY}/tables",
+    log:
+        f"{STUDY}/logs/tables.log",
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Gather all runs into tables"
+    shell:
+        # the runs are named by study.json: a large study's files would not fit a command line
+        "python workflow/scripts/tables.py --study {input.study:q} --runs results/runs"
+        " --out {params.folder:q} > {log:q} 2>&1"

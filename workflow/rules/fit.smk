@@ -1,0 +1,25 @@
+# Laws: one job for each.
+
+
+rule fit:
+    input:
+        runs=f"{STUDY}/tables/runs.parquet",
+        curves=f"{STUDY}/tables/curves.parquet",
+    output:
+        fit=f"{STUDY}/fits/{{law}}.json",
+        bootstrap=f"{STUDY}/fits/{{law}}.bootstrap.parquet",
+    wildcard_constraints:
+        law="[A-Za-z_]+",
+    params:
+        resamples=config["fits"]["resamples"],
+        seed=config["fits"]["seed"],
+    log:
+        f"{STUDY}/logs/fit/{{law}}.log",
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Fit {wildcards.law}"
+    shell:
+        "python workflow/scripts/fit.py --law {wildcards.law} --runs {input.runs:q} --curves {input.curves:q}"
+        " --resamples {params.resamples} --seed {params.seed} --out {output.fit:q}"
+        " --bootstrap {output.bootstrap:q} > {log:q} 2>&1"

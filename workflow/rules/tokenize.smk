@@ -1,0 +1,39 @@
+# Tokens: documents to arrays of ids.
+
+
+rule tokenizer:
+    input:
+        f"{CORPUS}/documents/train.parquet",
+    output:
+        f"{TOKENS}/tokenizer.json",
+    params:
+        n_vocab=config["tokenizer"]["n_vocab"],
+    log:
+        f"results/logs/tokenizer/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}.log",
+    threads: 2
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Train a tokenizer of {params.n_vocab} entries"
+    shell:
+        "RAYON_NUM_THREADS={threads} python workflow/scripts/tokenizer.py --documents {input:q}"
+        " --n-vocab {params.n_vocab} --out {output:q} > {log:q} 2>&1"
+
+
+rule tokens:
+    input:
+        tokenizer=f"{TOKENS}/tokenizer.json",
+        documents=f"{CORPUS}/documents/{{set}}.parquet",
+    output:
+        ids=f"{TOKENS}/{{set}}.npy",
+        index=f"{TOKENS}/{{set}}.json",
+    log:
+        f"results/logs/tokens/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}/{{set}}.log",
+    threads: lambda wildcards: 2 if wildcards.set == "train" else 1
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Tokenize {wildcards.set}"
+    shell:
+        "RAYON_NUM_THREADS={threads} python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
+        " --documents {input.documents:q} --out {output.ids:q} > {log:q} 2>&1"

@@ -1,0 +1,27 @@
+# Runs: one job for each grid point.
+
+
+rule train:
+    input:
+        train=f"{TOKENS}/train.npy",
+        train_index=f"{TOKENS}/train.json",
+        test=f"{TOKENS}/test.npy",
+        test_index=f"{TOKENS}/test.json",
+    output:
+        record="results/runs/{data}/{run}/run.json",
+        curve="results/runs/{data}/{run}/curve.parquet",
+        snapshots=directory("results/runs/{data}/{run}/snapshots"),
+    params:
+        run=lambda wildcards: json.dumps(RUNS[wildcards.run] | {"experiments": []}),
+        folder=subpath(output.record, parent=True),
+    log:
+        "results/logs/train/{data}/{run}.log",
+    priority: priority
+    threads: 1
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Train {wildcards.run}"
+    shell:
+        "python workflow/scripts/train.py --run {params.run:q} --train {input.train:q} --test {input.test:q}"
+        " --out {params.folder:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,1 @@
+"""Tables and fits to charts: ``catalog`` lists the figures, one module draws each."""

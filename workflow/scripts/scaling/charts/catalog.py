@@ -1,0 +1,53 @@
+"""The figures: what each is called, which experiments it needs and what it reads.
+
+Light on purpose (the Snakefile imports it). A new figure is one entry here and one module of the same name
+in this folder, whose ``draw(tables, fits)`` returns a :class:`scaling.charts.drawing.Drawing`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure's title, the experiments that its study must hold, the tables and the fits it reads."""
+
+    title: str
+    experiments: tuple[str, ...]
+    tables: tuple[str, ...]
+    fits: tuple[str, ...] = ()
+
+
+FIGURES = {
+    "learning_curves": Figure("Test loss against compute", ("size",), ("runs", "curves"), ("L_C",)),
+    "N_opt": Figure("Best model size for a compute budget", ("size",), ("runs",), ("N_opt",)),
+    "loss_vs_N": Figure("Test loss against model size", ("size",), ("runs",), ("L_N",)),
+    "loss_vs_D": Figure("Test loss against data", ("size", "data"), ("runs",), ("L_D",)),
+    "transfer": Figure("Loss on other text against test loss", ("size",), ("runs", "evaluations")),
+    "transfer_vs_N": Figure("Loss on other text against model size", ("size",), ("runs", "evaluations")),
+    "shape": Figure("Shape at a fixed model size", ("shape",), ("runs",)),
+}
+"""Every figure by name, in the order of the page."""
+
+
+def missing(name, experiments, laws):
+    """What keeps figure ``name`` from being drawn, as a line for its reader; None if nothing does.
+
+    ``experiments`` are the study's, ``laws`` those that are fitted.
+    """
+    figure = FIGURES[name]
+    absent = [experiment for experiment in figure.experiments if experiment not in experiments]
+    if absent:
+        return f"Not in this study: add {_listed(absent)} to `experiments` in the study's config."
+    unfitted = [law for law in figure.fits if law not in laws]
+    if unfitted:
+        return f"Not fitted in this study: {_listed(unfitted)} (`results/fits/{unfitted[0]}.json`)."
+    return None
+
+
+def available(experiments):
+    """Names of the figures that a study of these ``experiments`` allows, in order."""
+    return [name for name, figure in FIGURES.items() if set(figure.experiments) <= set(experiments)]
+
+
+def _listed(names):
+    return " and ".join(f"`{name}`" for name in names)

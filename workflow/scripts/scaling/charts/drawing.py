@@ -1,0 +1,108 @@
+"""A figure from tables and fits: drawn, described, and written as html's spec, svg, png or csv."""
+
+import csv
+import importlib
+import json
+import math
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import altair as alt
+import pyarrow.parquet as pq
+import vl_convert
+
+from scaling import provenance
+from scaling.charts import catalog, theme
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart, what it shows in words (its text alternative), its caption, and its data.
+
+    ``data`` is a list of (series, rows): measured points, fitted line and so on, each a list of dicts.
+    """
+
+    chart: alt.TopLevelMixin
+    description: str
+    caption: str
+    data: tuple
+
+
+def read_tables(folder, names):
+    """The tables ``names`` in ``folder``, each as a list of dicts; raises UserError for a missing one."""
+    tables = {}
+    for name in names:
+        path = Path(folder) / f"{name}.parquet"
+        if not path.is_file():
+            raise provenance.UserError(f"{path} does not exist; `snakemake {path}` makes it")
+        tables[name] = pq.read_table(path).to_pylist()
+    return tables
+
+
+def read_fits(folder, laws):
+    """The fits of ``laws`` that exist in ``folder``, by law."""
+    paths = {law: Path(folder) / f"{law}.json" for law in laws}
+    return {law: provenance.read_json(path) for law, path in paths.items() if path.is_file()}
+
+
+def experiments(runs):
+    """Names of the experiments that the rows of the table of runs carry."""
+    return {experiment for run in runs for experiment in run["experiments"]}
+
+
+def draw(name, tables, fits):
+    """The :class:`Drawing` of figure ``name``; raises UserError with what is missing for it."""
+    line = catalog.missing(name, experiments(tables["runs"]), fits)
+    if line:
+        raise provenance.UserError(f"figure {name}: {line}")
+    return importlib.import_module(f"scaling.charts.{name}").draw(tables, fits)
+
+
+def specification(drawing):
+    """The Vega-Lite specification of a drawing, a dict without NaN, with the theme and the description in it."""
+    spec = drawing.chart.to_dict()
+    return {**spec, "config": theme.CONFIG, "description": drawing.description}
+
+
+def responsive(spec):
+    """``spec`` as wide as what holds it; panels side by side are left to the page's script."""
+    if "concat" in spec:
+        return spec
+    return {**spec, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def svg(spec):
+    """``spec`` as SVG text that screen readers announce by its description."""
+    text = vl_convert.vegalite_to_svg(json.dumps(spec, allow_nan=False))
+    label = escape(spec["description"], quote=True)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def png(svg_text):
+    """PNG bytes of SVG text, at two pixels per point."""
+    return vl_convert.svg_to_png(svg_text, scale=2)
+
+
+def write_csv(path, drawing):
+    """The data behind a drawing as CSV: one row per mark, the first column says which series it is of."""
+    rows = [{"series": series, **row} for series, part in drawing.data for row in part]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with provenance.whole(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def converged(runs, experiment):
+    """Rows of the runs of ``experiment`` with a finite loss that did not diverge, in order of N."""
+    kept = [
+        run
+        for run in runs
+        if experiment in run["experiments"]
+        and run["status"] != "diverged"
+        and math.isfinite(run["test_loss"])
+    ]
+    if not kept:
+        raise provenance.UserError(f"every run of the experiment {experiment} diverged: lower learning_rate")
+    return sorted(kept, key=lambda run: run["N"])

@@ -1,0 +1,254 @@
+"""From config to runs: what is checked, what each run is, and what it and its data are called.
+
+The Snakefile imports this module at every start and in every job of a cluster, so it stays light: no
+torch, no pandas.
+"""
+
+import difflib
+import itertools
+import math
+import re
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from scaling import counts
+from scaling.provenance import UserError, digest
+from scaling.units import compact
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+CORPUS_VERSION = 1
+"""Raise when a change of the code changes the documents made from the same wheels."""
+TRAINING_VERSION = 1
+"""Raise when a change of the code changes what the same run learns: every run then gets a new name."""
+
+
+# --- checks ---------------------------------------------------------------------------------------------
+
+
+def check(config):
+    """Raise UserError, one line with key, finding and expectation, for the first fault in ``config``."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    _check_value(config, schema, schema, "config")
+    run_schema = schema["properties"]["run"]["properties"]
+    for name, grids in config["grid"].items():
+        for where, grid in _grids(name, grids):
+            _check_known(grid, ["shape", *run_schema], where)
+            for key, value in grid.items():
+                values = value if _is_axis(key, value) else [value]
+                part = schema["$defs"]["shape"] if key == "shape" else run_schema[key]
+                if not values or (key == "shape" and not isinstance(value, list)):
+                    raise UserError(f"{where}.{key}: found {_found(value)}, expected a list of at least one")
+                for i, item in enumerate(values):
+                    place = f"{where}.{key}[{i}]" if values is value else f"{where}.{key}"
+                    _check_value(item, part, schema, place)
+            if "shape" not in grid:
+                raise UserError(f"{where}: found no shape, expected a list of {{n_layer, d_model, n_head}}")
+    for name in config["experiments"]:
+        _check_known([name], config["grid"], "experiments", what="experiment")
+    pinned = pins(config["corpus"]["lock"])
+    wanted = {"corpus.prose": config["corpus"]["prose"]}
+    wanted |= {f"corpus.transfer.{name}.from": t["from"] for name, t in config["corpus"]["transfer"].items()}
+    for where, packages in wanted.items():
+        _check_known(packages, pinned, where, what="wheel", known_as=f"the lock {config['corpus']['lock']}")
+
+
+def _grids(name, grids):
+    """Pairs of (key for messages, grid) of an experiment, which is one grid or a list of them."""
+    pairs = (
+        [(f"grid.{name}[{i}]", g) for i, g in enumerate(grids)]
+        if isinstance(grids, list)
+        else [(f"grid.{name}", grids)]
+    )
+    for where, grid in pairs:
+        if not isinstance(grid, dict):
+            raise UserError(f"{where}: found {_found(grid)}, expected a mapping with a shape")
+    if not pairs:
+        raise UserError(f"grid.{name}: found an empty list, expected at least one grid")
+    return pairs
+
+
+def _is_axis(key, value):
+    return isinstance(value, list) and (key != "betas" or any(isinstance(v, list) for v in value))
+
+
+def _check_known(names, known, where, what="key", known_as=None):
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            expected = f"one of {known_as}" if known_as else f"one of {', '.join(map(str, known))}"
+            raise UserError(f"{where}: found unknown {what} {name!r}{hint}, expected {expected}")
+
+
+def _check_value(value, part, schema, where):
+    validator = Draft202012Validator({**part, "$defs": schema["$defs"]})
+    error = best_match(validator.iter_errors(value))
+    if error is not None:
+        raise UserError(_explain(error, where))
+    _check_finite(value, where)
+
+
+def _check_finite(value, where):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: found {value}, expected a finite number")
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_finite(item, f"{where}.{key}")
+
+
+def _explain(error, where):
+    key = where
+    for step in error.absolute_path:
+        key += f"[{step}]" if isinstance(step, int) else f".{step}"
+    key = key.removeprefix("config.")
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        unknown = next(name for name in error.instance if name not in known)
+        close = difflib.get_close_matches(str(unknown), known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        return f"{key}: found unknown key {unknown!r}{hint}, expected one of {', '.join(known)}"
+    if error.validator == "required":
+        missing = next(name for name in error.schema["required"] if name not in error.instance)
+        return f"{key}: found no key {missing!r}, expected one: it has no default"
+    expected = error.schema.get("description", error.message)
+    return f"{key}: found {_found(error.instance)}, expected {expected}{_yaml_hint(error.instance)}"
+
+
+def _found(value):
+    kinds = {str: "text", dict: "a mapping", list: "a list", bool: "a truth value", type(None): "nothing"}
+    kind = kinds.get(type(value))
+    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    return f"{shown} ({kind})" if kind else shown
+
+
+def _yaml_hint(value):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value.strip()):
+        return "; YAML reads an exponent without a point and a sign as text: write 1.0e-3 or 1.0e+6"
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[\d_]+(\.\d*)?", value.strip()):
+        return "; leave out the quotes"
+    return ""
+
+
+# --- runs -----------------------------------------------------------------------------------------------
+
+
+def expand(config):
+    """All runs of the selected experiments: a dict from slug to run, in the order of the config.
+
+    A run is a flat dict: architecture, shape, recipe with the learning rate resolved to a number, N, the
+    names of the experiments that share it, and ``data``, the folder of its corpus, tokenizer and context.
+    Raises UserError where a combination cannot be trained.
+    """
+    runs = {}
+    for experiment in config["experiments"]:
+        for where, grid in _grids(experiment, config["grid"][experiment]):
+            for run in _points(config, grid, where):
+                found = runs.setdefault(run["run"], run)
+                if experiment not in found["experiments"]:
+                    found["experiments"].append(experiment)
+    return runs
+
+
+def _points(config, grid, where):
+    axes = {key: value if _is_axis(key, value) else [value] for key, value in grid.items()}
+    for values in itertools.product(*axes.values()):
+        point = dict(zip(axes, values, strict=True))
+        yield _resolve(config, config["run"] | point | point["shape"], where)
+
+
+def _resolve(config, point, where):
+    run = {
+        "architecture": "transformer",
+        "n_layer": point["n_layer"],
+        "d_model": point["d_model"],
+        "d_ff": point.get("d_ff", 4 * point["d_model"]),
+        "n_head": point["n_head"],
+        "n_ctx": point["n_ctx"],
+        "n_vocab": config["tokenizer"]["n_vocab"],
+        **{key: point[key] for key in ("D", "B", "S", "warmup", "seed", "patience", "snapshots")},
+        **{key: point[key] for key in ("test_tokens", "test_points")},
+        **{key: float(point[key]) for key in ("epsilon", "clip")},
+        "betas": [float(beta) for beta in point["betas"]],
+    }
+    N = counts.non_embedding(**run)
+    run["learning_rate"] = _learning_rate(point["learning_rate"], {"d_model": run["d_model"], "N": N})
+    what = f"{where}: n_layer {run['n_layer']}, d_model {run['d_model']}, n_head {run['n_head']}"
+    if run["d_model"] % run["n_head"]:
+        raise UserError(
+            f"{what}: found heads that do not divide d_model, expected n_head to be a divisor of it"
+        )
+    if run["B"] % run["n_ctx"]:
+        raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
+    if run["warmup"] >= run["S"]:
+        raise UserError(f"{what}: found warmup {run['warmup']}, expected fewer than its S {run['S']} steps")
+    if run["D"] != "all" and run["D"] <= run["n_ctx"]:
+        raise UserError(f"{what}: found D {run['D']}, expected more tokens than n_ctx {run['n_ctx']}")
+    data = f"{corpus_id(config)}_{tokenizer_id(config)}_ctx{run['n_ctx']}"
+    return run | {"N": N, "data": data, "run": slug(run), "experiments": []}
+
+
+def _learning_rate(rule, run):
+    rate = (
+        rule["value"] * (run[rule["by"]] / rule["at"]) ** rule["exponent"] if isinstance(rule, dict) else rule
+    )
+    return float(f"{rate:.4g}")
+
+
+def slug(run):
+    """The readable name of a run, the same wherever it is asked for, with a digest of all it consists of."""
+    tokens = run["D"] if run["D"] == "all" else compact(run["D"])
+    identity = {key: run[key] for key in sorted(run)} | {"version": TRAINING_VERSION}
+    return (
+        f"{run['architecture']}-L{run['n_layer']}-d{run['d_model']}-ff{run['d_ff']}-h{run['n_head']}"
+        f"_D{tokens}_b{compact(run['B'])}-s{compact(run['S'])}_cosine-lr{run['learning_rate']:g}"
+        f"_seed{run['seed']}-{digest(identity, 6)}"
+    )
+
+
+# --- data -----------------------------------------------------------------------------------------------
+
+
+def pins(lock):
+    """Requirement lines of a lock file of wheels: a dict from name to ``name==version --hash=…``.
+
+    Raises UserError where the file is missing or a line is not a pin with a sha256.
+    """
+    try:
+        text = Path(lock).read_text(encoding="utf-8")
+    except OSError:
+        raise UserError(f"corpus.lock: found no file {lock!r}, expected a lock of wheels") from None
+    found = {}
+    for line in re.sub(r"\\\s*\n", " ", text).splitlines():
+        line = line.split(" #")[0].strip()
+        if not line or line.startswith("#"):
+            continue
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)((?:\s+--hash=sha256:[0-9a-f]{64})+)", line)
+        if not match:
+            raise UserError(f"{lock}: found {line[:60]!r}, expected name==version --hash=sha256:…")
+        found[match[1]] = " ".join(line.split())
+    return found
+
+
+def wheel_id(pin):
+    """The file name, without ending, of the wheel that a requirement line pins."""
+    name, version = pin.split()[0].split("==")
+    return f"{name}-{version}"
+
+
+def corpus_id(config):
+    """Folder of a corpus: its name and a digest of all that its training and test text depends on.
+
+    Transfer sets are left out, so that adding one trains nothing anew.
+    """
+    corpus = config["corpus"]
+    pinned = pins(corpus["lock"])
+    content = [CORPUS_VERSION, sorted(pinned[name] for name in corpus["prose"]), corpus["seed"]]
+    return f"{corpus['name']}-{digest([*content, float(corpus['test_fraction'])], 6)}"
+
+
+def tokenizer_id(config):
+    """Folder of a tokenizer inside its corpus."""
+    return f"bpe{config['tokenizer']['n_vocab']}"

@@ -1,0 +1,25 @@
+"""Weights kept during a run: one safetensors file a snapshot, named by its step."""
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from scaling.provenance import UserError
+
+
+def save(folder, step, weights):
+    """Write a state dict as the snapshot of ``step``; the names sort as the steps do."""
+    save_file(weights, folder / f"step{step:09d}.safetensors")
+
+
+def stored(folder):
+    """Pairs of (step, path) of the snapshots in ``folder``, earliest first."""
+    return [(int(path.stem.removeprefix("step")), path) for path in sorted(folder.glob("step*.safetensors"))]
+
+
+def load(model, path):
+    """Load a snapshot into ``model``. Raises UserError where the file is damaged or of another shape."""
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be loaded ({line}); delete its run's folder and run again") from None

@@ -1,0 +1,87 @@
+"""From run folders to the three tables that fits and charts read."""
+
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scaling import provenance
+
+NUMBERS = ("test_loss", "test_loss_se", "best_test_loss", "best_test_loss_se", "train_loss")
+
+
+def run_folder(runs, run):
+    """Folder of a run below ``runs``, the folder of all runs."""
+    return Path(runs) / run["data"] / run["run"]
+
+
+def collect(study, runs):
+    """The tables of a study: a dict from ``runs``, ``curves``, ``evaluations`` to a pyarrow Table.
+
+    ``study``: the content of study.json; ``runs``: the folder of all runs. Raises UserError naming a
+    file that is missing or damaged.
+    """
+    records, curves, evaluations = [], [], []
+    for run in study["runs"]:
+        folder = run_folder(runs, run)
+        record = provenance.read_json(folder / "run.json") | {"experiments": run["experiments"]}
+        flops = record.pop("flops_per_token")
+        record |= {f"flops_per_token_{convention}": value for convention, value in flops.items()}
+        record |= {name: math.nan if record[name] is None else record[name] for name in NUMBERS}
+        record["betas"] = [float(beta) for beta in record["betas"]]
+        records.append({name: value for name, value in record.items() if name != "versions"})
+        for tables, name in ((curves, "curve"), (evaluations, "evaluation")):
+            table = read_table(folder / f"{name}.parquet")
+            names = pa.array([run["run"]] * len(table), pa.string())
+            tables.append(table.add_column(0, "run", names))
+    return {
+        "runs": pa.Table.from_pylist(records),
+        "curves": pa.concat_tables(curves),
+        "evaluations": pa.concat_tables(evaluations),
+    }
+
+
+def read_table(path):
+    """Read a parquet file; raises UserError naming it if it is missing or damaged."""
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        raise provenance.UserError(f"{path} does not exist; `snakemake {path}` makes it") from None
+    except pa.ArrowException as error:
+        line = str(error).splitlines()[0]
+        raise provenance.UserError(f"{path} is damaged ({line}); delete it and run snakemake again") from None
+
+
+def write_table(path, table):
+    """Write a pyarrow Table as parquet, whole or not at all."""
+    with provenance.whole(path) as scratch:
+        pq.write_table(table, scratch)
+
+
+CURVE = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("tokens", pa.int64()),
+        ("flops", pa.float64()),
+        ("learning_rate", pa.float64()),
+        ("train_loss", pa.float64()),
+        ("test_loss", pa.float64()),
+        ("test_loss_se", pa.float64()),
+        ("grad_norm", pa.float64()),
+    ]
+)
+"""Columns of a run's curve.parquet: one row a test point."""
+
+EVALUATION = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("set", pa.string()),
+        ("loss", pa.float64()),
+        ("loss_se", pa.float64()),
+        ("bits_per_byte", pa.float64()),
+        ("tokens", pa.int64()),
+        ("loss_by_position", pa.list_(pa.float64())),
+    ]
+)
+"""Columns of a run's evaluation.parquet: one row for each snapshot and set."""

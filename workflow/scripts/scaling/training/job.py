@@ -1,0 +1,101 @@
+"""A training job: from a run's description and token arrays to the files of its folder."""
+
+import os
+import time
+
+import pyarrow as pa
+import torch
+
+from scaling import counts, provenance, tables, tokens
+from scaling.models import snapshots
+from scaling.provenance import UserError
+from scaling.training import loop
+
+REPORT_EVERY = 2.0
+"""Seconds between two writings of a job's progress."""
+
+
+def resolve(run, train_index, test_index):
+    """``run`` with D as a number of tokens; raises UserError where the data cannot serve it."""
+    for index in (train_index, test_index):
+        if index["n_vocab"] != run["n_vocab"]:
+            raise UserError(
+                f"{index['set']}: n_vocab is {index['n_vocab']}, the run expects {run['n_vocab']}"
+            )
+    available = train_index["tokens"]
+    tokens_wanted = available if run["D"] == "all" else run["D"]
+    if tokens_wanted > available:
+        raise UserError(f"{run['run']}: D is {tokens_wanted} tokens, the training split holds {available}")
+    return run | {"D": tokens_wanted}
+
+
+def train(run, *, train, test, folder, threads):
+    """Train ``run`` on the arrays at ``train`` and ``test``; write run.json, curve.parquet and snapshots/.
+
+    ``progress.json`` stands in ``folder`` while the job runs, for those who watch. Nothing else appears
+    before the run has ended.
+    """
+    began = time.perf_counter()
+    torch.set_num_threads(threads)
+    (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
+    run = resolve(run, train_index, test_index)
+    progress = Progress(run, folder / "progress.json")
+    with provenance.whole(folder / "snapshots") as kept:
+        kept.mkdir()
+        record, curve = loop.train(
+            run,
+            train_ids,
+            test_ids,
+            on_step=progress.step,
+            on_snapshot=lambda step, weights: snapshots.save(kept, step, weights),
+        )
+    tables.write_table(folder / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
+    identity = {key: value for key, value in run.items() if key != "experiments"}
+    record |= {
+        "N_total": counts.trainable(**run),
+        "flops_per_token": counts.flops_per_token(**run),
+        "threads": threads,
+        "seconds_total": time.perf_counter() - began,
+        "versions": provenance.versions("torch", "numpy"),
+    }
+    provenance.write_json(folder / "run.json", identity | record)
+    progress.end(record)
+
+
+class Progress:
+    """Where a job stands: a small file for those who watch, and a line in the log at each test point."""
+
+    def __init__(self, run, path):
+        self.run, self.path = run, path
+        self.reported, self.points = 0.0, 0
+
+    def step(self, state):
+        """Take the state after a step (see :func:`scaling.training.loop.train`)."""
+        now = time.monotonic()
+        if now - self.reported >= REPORT_EVERY:
+            self.reported = now
+            loss = state["curve"][-1]["test_loss"] if state["curve"] else None
+            status = {
+                "step": state["step"],
+                "S": self.run["S"],
+                "test_loss": loss,
+                "tokens_per_second": state["tokens_per_second"],
+                "pid": os.getpid(),
+            }
+            provenance.write_json(self.path, status)
+        if len(state["curve"]) > self.points:
+            self.points = len(state["curve"])
+            point = state["curve"][-1]
+            print(
+                f"step {point['step']}/{self.run['S']}  test loss {point['test_loss']:.4f}"
+                f" ± {point['test_loss_se']:.4f}  train loss {point['train_loss']:.4f}"
+                f"  {state['tokens_per_second']:,.0f} tokens/s",
+                flush=True,
+            )
+
+    def end(self, record):
+        """The run has ended with ``record``."""
+        self.path.unlink(missing_ok=True)
+        print(
+            f"{record['status']} after {record['steps']} steps, {record['seconds_total']:.1f} s", flush=True
+        )

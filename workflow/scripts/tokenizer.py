@@ -1,0 +1,21 @@
+"""Train the tokenizer of a corpus on its training split."""
+
+import argparse
+from pathlib import Path
+
+from scaling import provenance, tokens
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=Path, required=True, help="parquet of the training documents")
+    parser.add_argument("--n-vocab", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
+    args = parser.parse_args()
+    tokenizer = tokens.train_tokenizer(tokens.texts(args.documents), args.n_vocab)
+    with provenance.whole(args.out) as scratch:
+        tokenizer.save(str(scratch))
+
+
+if __name__ == "__main__":
+    provenance.run(main)
