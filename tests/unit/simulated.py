@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling.units import PF_DAY
+from scaling import frontier
 
 B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
 STEPS = sorted({1, *(round(s) for s in np.geomspace(15, S, 14))})
@@ -41,7 +41,7 @@ def study(experiments=("size", "data", "shape"), rename=None, transfer=None, law
     for rows in tables.values():
         for row in rows:
             row["run"] = (rename or {}).get(row["run"], row["run"])
-    fits = _fits(tables, experiments, random)
+    fits = _fits(tables, experiments)
     listed = [{"slug": r["run"], "N": r["N"], "experiments": r["experiments"]} for r in tables["runs"]]
     return {
         "tables": tables,
@@ -130,7 +130,7 @@ def _loss(shape, D, step):
         + 0.003 * abs(math.log(d / h / 16))
     )
     converged = ((2.6e12 / N) ** (0.067 / 0.12) + 2.2e10 / D) ** 0.12 * (1 + uneven)
-    loss = converged + (300 / step) ** 0.62 * 0.16
+    loss = converged + (300 / step) ** 0.62 * 0.4
     return (loss**-5 + 6.24**-5) ** (-1 / 5)
 
 
@@ -165,106 +165,23 @@ def _evaluate(run, transfer, random):
     ]
 
 
-def _fits(tables, experiments, random):
-    by_experiment = {e: [r for r in tables["runs"] if e in r["experiments"]] for e in experiments}
-    envelope = _envelope(tables["curves"], {r["run"] for r in by_experiment.get("size", [])})
-    fits = {}
-    if "size" in experiments:
-        sizes = by_experiment["size"]
-        points = [(r["run"], r["N"], r["test_loss"], r["test_loss_se"]) for r in sizes[:-1]]
-        fits["L_N"] = _power_law(
-            "L_N", "N", "alpha_N", "α_N", "N_c", "parameters", (0.076, 8.8e13), points, random
-        )
-        fits["L_N"]["excluded"] = [
-            {"run": sizes[-1]["run"], "reason": "not converged: its loss still fell by 4 %"}
-        ]
-        points = [(run, c, loss, None) for run, c, loss, _ in envelope]
-        fits["L_C"] = _power_law(
-            "L_C", "C", "alpha_C", "α_C", "C_c", "PF-days", (0.057, 1.6e7), points, random
-        )
-        points = [(run, c, N, None) for run, c, _, N in envelope]
-        fits["N_opt"] = _power_law(
-            "N_opt", "C", "p_N", "p_N", "N_e", "parameters", (0.88, 1.6e9), points, random
-        )
-    if "data" in experiments:
-        best = {r["D"]: r for r in sorted(by_experiment["data"], key=lambda r: -r["test_loss"])}
-        points = [(r["run"], r["D"], r["test_loss"], r["test_loss_se"]) for _, r in sorted(best.items())]
-        fits["L_D"] = _power_law(
-            "L_D", "D", "alpha_D", "α_D", "D_c", "tokens", (0.095, 5.4e13), points, random
-        )
-    return fits
-
-
-def _envelope(curves, names):
-    """Points (run, PF-days, loss, N) that no other point beats at less compute."""
-    points = sorted(
-        (c["flops"] / PF_DAY, c["test_loss"], c["run"], c["flops"]) for c in curves if c["run"] in names
-    )
-    best, found = math.inf, []
-    for compute, loss, run, flops in points:
-        if loss < best:
-            best = loss
-            step = next(c["tokens"] for c in curves if c["run"] == run and c["flops"] == flops)
-            found.append((run, compute, loss, round(flops / 6 / step)))
-    return [point for point in found if point[2] < 5.5]
-
-
-def _power_law(law, x_name, key, symbol, scale, unit, published, points, random):
-    """The fit file of a power law, by least squares in log-log and a bootstrap over points."""
-    names, x, y, errors = zip(*points, strict=True)
-    grid = np.geomspace(min(x), max(x), 60)
-    draws = []
-    for resample in range(200):
-        chosen = range(len(x)) if resample == 0 else random.choice(len(x), len(x))
-        draws.append(np.polyfit(np.log(np.array(x)[chosen]), np.log(np.array(y)[chosen]), 1, rcond=1e-9))
-    slopes, intercepts = np.transpose(draws)
-    scales = np.exp(intercepts) if law == "N_opt" else np.exp(-intercepts / slopes)
-    lines = np.exp(slopes[:, None] * np.log(grid) + intercepts[:, None])
-    low, high = np.percentile(lines, [5, 95], axis=0)
-
-    def parameter(symbol, values, published, unit):
-        ends = np.percentile(values, [5, 95])
-        shown = {"value": values[0], "low": ends[0], "high": ends[1], "published": published}
-        return {"symbol": symbol, **{k: float(v) for k, v in shown.items()}, "unit": unit}
-
-    formula = f"N_opt = N_e · C^{symbol}" if law == "N_opt" else f"L = ({scale} / {x_name})^{symbol}"
+def _fits(tables, experiments):
+    laws = {"L_N": "size", "L_C": "size", "N_opt": "size", "L_D": "data"}
     return {
-        **{
-            "law": law,
-            "formula": formula,
-            "latex": "",
-            "x": x_name,
-            "x_label": x_name,
-            "y": "loss",
-            "y_label": "loss",
-        },
-        **{
-            "source": "Kaplan et al. 2020",
-            "interval": 0.9,
-            "resamples": 200,
-            "method": "least squares in log-log",
-        },
-        "parameters": {
-            key: parameter(symbol, np.abs(slopes), published[0], None),
-            scale: parameter(scale, scales, published[1], unit),
-        },
-        "data": {
-            **{"runs": len(set(names)), "points": len(x), "run": list(names), "x": list(x), "y": list(y)},
-            "y_se": None if errors[0] is None else list(errors),
-        },
-        **{"excluded": [], "rms_log_residual": 0.004, "versions": {"python": "3.12.0"}},
-        "band": {"x": grid.tolist(), "y": lines[0].tolist(), "low": low.tolist(), "high": high.tolist()},
+        law: frontier.fit_law(law, tables["runs"], tables["curves"], resamples=60, seed=0, interval=0.9)[0]
+        for law, experiment in laws.items()
+        if experiment in experiments
     }
 
 
 def _manifest():
-    wheel = {
-        "version": "1.2.3",
-        "licence": "BSD-3-Clause",
-        "sha256": "0123456789abcdef" * 4,
-        "bytes": 1_200_000,
+    wheel = {"version": "1.2.3", "licence": "BSD-3-Clause", "sha256": "0123456789abcdef" * 4, "bytes": 1_200_000}
+    text = {"documents": 900, "bytes": 900_000, "sha256": "ab" * 32, "text_sha256": "cd" * 32}
+    shares = {"largest_share": 0.01, "source_shares": {"pandas": 0.5, "scipy": 0.5}}
+    return {
+        "wheels": [{"source": name, **wheel} for name in ("pandas", "scipy", "sympy")],
+        "sets": {name: text | shares for name in ("prose", *SETS)},
     }
-    return {"sources": [{"source": name, **wheel} for name in ("pandas", "scipy", "sympy")]}
 
 
 if __name__ == "__main__":

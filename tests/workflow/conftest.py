@@ -14,14 +14,15 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-WORDS = (
+VOCABULARY = (
     "array axis batch bound carry chain check class close colour count cover curve depth draft drive empty "
     "error event field final fixed frame front given graph group guard index inner input kernel label layer "
     "level limit linear local loss matrix measure mean merge model module name nested noise number object "
     "offset order output pair path plane point power prefix range rate ratio record return round sample "
     "scale scope score series shape sign slice smooth space square stable state step stream sum table tensor "
     "term test token total trace train tree tuple union unit update value vector view weight width window"
-).split()
+)
+WORDS = VOCABULARY.split()
 
 
 def prose(rng, sentences):
@@ -29,8 +30,8 @@ def prose(rng, sentences):
     text = []
     for _ in range(sentences):
         at, words = rng.randrange(len(WORDS)), []
-        for _ in range(rng.randint(9, 18)):
-            words.append(WORDS[at])
+        for i in range(rng.randint(9, 18)):
+            words.append(WORDS[at] if i % 3 else rng.choice(("the", "of the", "is in a", "for each")))
             at = (at * 7 + rng.randrange(9)) % len(WORDS)
         text.append(" ".join(words).capitalize() + ".")
     return text
@@ -43,8 +44,12 @@ def module(rng):
     for i in range(4):
         name = "_".join(rng.sample(WORDS, 3))
         comment = "\n".join(f"    # {line}" for line in prose(rng, 3))
-        body = "\n".join(f"    {a} = {b} * {rng.randrange(99)} + {c}" for a, b, c in (rng.sample(WORDS, 3) for _ in range(8)))
-        parts.append(f'def {name}_{i}(value):\n    """{" ".join(prose(rng, 4))}"""\n{comment}\n{body}\n    return value\n')
+        body = "\n".join(
+            f"    {a} = {b} * {rng.randrange(99)} + {c}"
+            for a, b, c in (rng.sample(WORDS, 3) for _ in range(8))
+        )
+        docstring = " ".join(prose(rng, 4))
+        parts.append(f'def {name}_{i}(value):\n    """{docstring}"""\n{comment}\n{body}\n    return value\n')
     return "\n\n".join(parts)
 
 
@@ -59,7 +64,9 @@ def build_wheel(folder, name, seed):
         + "\n\n".join(" ".join(prose(rng, 4)) for _ in range(20))
     )
     members[f"{info}/licenses/LICENSE"] = "\n\n".join(" ".join(prose(rng, 4)) for _ in range(20))
-    members[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    members[f"{info}/WHEEL"] = (
+        "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
     members[f"{info}/RECORD"] = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, text in members.items():

@@ -13,7 +13,7 @@ from scaling.charts import catalog
 from scaling.provenance import UserError
 
 # Rules say `python`: the one that runs Snakemake, whether or not its environment is activated
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 try:
     grid.check(config)

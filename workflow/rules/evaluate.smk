@@ -9,14 +9,14 @@ rule evaluate:
         indexes=expand(f"{TOKENS}/{{set}}.json", set=SETS[1:]),
     output:
         "results/runs/{data}/{run}/evaluation.parquet",
+    log:
+        "results/logs/evaluate/{data}/{run}.log",
+    conda:
+        "../../envs/scaling.yaml"
+    threads: 1
     params:
         folder=subpath(output[0], parent=True),
         tokens=config["evaluation"]["tokens"],
-    log:
-        "results/logs/evaluate/{data}/{run}.log",
-    threads: 1
-    conda:
-        "../../envs/scaling.yaml"
     message:
         "Evaluate {wildcards.run}"
     shell:
@@ -27,12 +27,12 @@ rule evaluate:
 rule study:
     output:
         f"{STUDY}/study.json",
-    params:
-        config=json.dumps(config),
     log:
         f"{STUDY}/logs/study.log",
     conda:
         "../../envs/scaling.yaml"
+    params:
+        config=json.dumps(config),
     message:
         "Write down the study"
     shell:
@@ -47,12 +47,12 @@ rule tables:
         evaluations=run_files("evaluation.parquet"),
     output:
         expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
-    params:
-        folder=f"{STUDY}/tables",
     log:
         f"{STUDY}/logs/tables.log",
     conda:
         "../../envs/scaling.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
     message:
         "Gather all runs into tables"
     shell:

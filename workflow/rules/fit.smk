@@ -8,15 +8,15 @@ rule fit:
     output:
         fit=f"{STUDY}/fits/{{law}}.json",
         bootstrap=f"{STUDY}/fits/{{law}}.bootstrap.parquet",
+    log:
+        f"{STUDY}/logs/fit/{{law}}.log",
     wildcard_constraints:
         law="[A-Za-z_]+",
+    conda:
+        "../../envs/scaling.yaml"
     params:
         resamples=config["fits"]["resamples"],
         seed=config["fits"]["seed"],
-    log:
-        f"{STUDY}/logs/fit/{{law}}.log",
-    conda:
-        "../../envs/scaling.yaml"
     message:
         "Fit {wildcards.law}"
     shell:

@@ -4,18 +4,20 @@
 rule figure:
     input:
         tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
-        fits=lambda wildcards: expand(f"{STUDY}/fits/{{law}}.json", law=catalog.FIGURES[wildcards.figure].fits),
+        fits=lambda wildcards: expand(
+            f"{STUDY}/fits/{{law}}.json", law=catalog.FIGURES[wildcards.figure].fits
+        ),
     output:
         multiext(f"{STUDY}/figures/{{figure}}", html=".html", svg=".svg", png=".png", csv=".csv"),
-    wildcard_constraints:
-        figure="|".join(catalog.FIGURES),
-    params:
-        tables=f"{STUDY}/tables",
-        fits=f"{STUDY}/fits",
     log:
         f"{STUDY}/logs/figure/{{figure}}.log",
+    wildcard_constraints:
+        figure="|".join(catalog.FIGURES),
     conda:
         "../../envs/scaling.yaml"
+    params:
+        tables=lambda wildcards, input: Path(input.tables[0]).parent,
+        fits=f"{STUDY}/fits",
     message:
         "Draw {wildcards.figure}"
     shell:
@@ -32,13 +34,13 @@ rule page:
         fits=expand(f"{STUDY}/fits/{{law}}.json", law=LAWS),
     output:
         f"{STUDY}/frontier.html",
-    params:
-        tables=f"{STUDY}/tables",
-        fits=f"{STUDY}/fits",
     log:
         f"{STUDY}/logs/page.log",
     conda:
         "../../envs/scaling.yaml"
+    params:
+        tables=lambda wildcards, input: Path(input.tables[0]).parent,
+        fits=lambda wildcards, output: Path(output[0]).parent / "fits",
     message:
         "Make {output}"
     shell:

@@ -6,13 +6,13 @@ rule tokenizer:
         f"{CORPUS}/documents/train.parquet",
     output:
         f"{TOKENS}/tokenizer.json",
-    params:
-        n_vocab=config["tokenizer"]["n_vocab"],
     log:
         f"results/logs/tokenizer/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}.log",
-    threads: 2
     conda:
         "../../envs/scaling.yaml"
+    threads: 2
+    params:
+        n_vocab=config["tokenizer"]["n_vocab"],
     message:
         "Train a tokenizer of {params.n_vocab} entries"
     shell:
@@ -29,9 +29,9 @@ rule tokens:
         index=f"{TOKENS}/{{set}}.json",
     log:
         f"results/logs/tokens/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}/{{set}}.log",
-    threads: lambda wildcards: 2 if wildcards.set == "train" else 1
     conda:
         "../../envs/scaling.yaml"
+    threads: lambda wildcards: 2 if wildcards.set == "train" else 1
     message:
         "Tokenize {wildcards.set}"
     shell:

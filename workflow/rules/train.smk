@@ -11,15 +11,15 @@ rule train:
         record="results/runs/{data}/{run}/run.json",
         curve="results/runs/{data}/{run}/curve.parquet",
         snapshots=directory("results/runs/{data}/{run}/snapshots"),
-    params:
-        run=lambda wildcards: json.dumps(RUNS[wildcards.run] | {"experiments": []}),
-        folder=subpath(output.record, parent=True),
     log:
         "results/logs/train/{data}/{run}.log",
     priority: priority
-    threads: 1
     conda:
         "../../envs/scaling.yaml"
+    threads: 1
+    params:
+        run=lambda wildcards: json.dumps(RUNS[wildcards.run] | {"experiments": []}),
+        folder=subpath(output.record, parent=True),
     message:
         "Train {wildcards.run}"
     shell:

@@ -16,7 +16,7 @@ DELTA = 0.01
 """Where Huber's loss on ln L turns from squares to absolute values. The paper's 0.02 nats between seeds are
 0.005 of a loss near 4; δ is twice that, so that ordinary runs count in full and a failed one does not."""
 FEWEST = 3
-"""Runs, and different x, without which two parameters have no interval."""
+"""Runs, and different x, below which two parameters have no interval."""
 FEWEST_DRAWS = 20
 BAND_POINTS = 60
 
@@ -138,29 +138,26 @@ def tails(interval, runs):
     return [NormalDist().cdf(-reach), NormalDist().cdf(reach)]
 
 
-def fit(name, law, selection, *, resamples, seed, interval):
+def fit(law, selection, *, resamples, seed, interval):
     """Fit ``law`` (its ``form`` and the names of its ``parameters``) to a selection of runs.
 
     Returns the result as JSON values (parameters with intervals, the points, a band for predictions) and
     the draws, {parameter: (resamples,)}, NaN for a resample that was dropped: one whose points do not
     determine the law or whose fit did not converge.
-    Raises :class:`UserError` with fewer than three runs or different x, or if hardly a resample holds.
+    Raises :class:`UserError` with fewer than three different x, or if the runs, or all but a few resamples
+    of them, determine no fit.
     """
     runs, distinct = len(selection.runs), len(np.unique(selection.x))
-    if min(runs, distinct) < FEWEST:
-        left_out = "".join(f"; {run} is left out: {reason}" for run, reason in [*selection.excluded.items()][:1])
-        raise UserError(
-            f"{name}: {runs} usable runs with {distinct} different {law.x}, at least {FEWEST} of each are "
-            f"needed{left_out}; {selection.remedy}"
-        )
+    if distinct < FEWEST:
+        raise UserError(f"{distinct} different {law.x}, at least {FEWEST} are needed; {selection.remedy}")
     full = solve(selection.points(np.ones((1, runs), dtype=int)))
     drawn = solve(selection.points(draw(runs, resamples, seed)))
     intercepts, slopes = selection.line(np.concatenate([full.theta, drawn.theta]))
     if not (full.converged[0] and np.isfinite(slopes[0])):
-        raise UserError(f"{name}: the points of {runs} runs determine no fit; {selection.remedy}")
+        raise UserError(f"the points of {runs} runs determine no fit; {selection.remedy}")
     kept = drawn.converged & np.isfinite(slopes[1:])
     if kept.sum() < FEWEST_DRAWS:
-        raise UserError(f"{name}: {kept.sum()} of {resamples} resamples hold a fit; {selection.remedy}")
+        raise UserError(f"only {kept.sum()} of {resamples} resamples determine a fit; {selection.remedy}")
 
     quantiles = tails(interval, runs)
     values = dict(zip(law.parameters, law.form.from_line(intercepts, slopes), strict=True))

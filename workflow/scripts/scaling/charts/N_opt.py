@@ -1,37 +1,29 @@
 """The best model size for each compute budget. Kaplan et al. 2020, section 6.1 and figure 14 (left)."""
 
+from functools import partial
+
 import altair as alt
 
-from scaling.charts import laws, theme, wording
+from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
-
-CHINCHILLA = 0.50
-"""Exponent of N_opt in compute of Hoffmann et al. 2022 (first approach)."""
 
 
 def draw(tables, fits):
-    """The :class:`Drawing`, from the fit N_opt."""
+    """The :class:`Drawing`, from the table runs and the fit N_opt."""
     fit = fits["N_opt"]
-    points = laws.points(fit, tables["runs"])
+    points = fitted.points(fit, tables["runs"])
     x_ends = theme.domain([point["x"] for point in points])
     y_ends = theme.domain([point["y"] for point in points])
-
-    def x(field):
-        return theme.compute_axis(field, x_ends)
-
-    def y(field):
-        return theme.log_axis(alt.Y, field, y_ends, "best size N (non-embedding parameters)", wording.si)
-
-    slopes = [("paper's slope", wording.exponent(fit)["published"]), ("Chinchilla's slope", CHINCHILLA)]
+    x = partial(theme.compute_axis, ends=x_ends)
+    y = partial(theme.log_axis, alt.Y, ends=y_ends, title=f"best {theme.N_TITLE}", label=wording.si)
+    comparisons = wording.exponent(fit)["comparisons"]
+    chinchilla = [("Chinchilla's slope", c["value"]) for c in comparisons if "Hoffmann" in c["source"]]
+    marks = theme.chart(points).mark_point(style="measured", filled=True, size=50, opacity=1)
     chart = alt.layer(
-        *theme.fit_layers(fit, x, y, slopes),
-        theme.chart(points)
-        .mark_point(style="measured", filled=True, size=50, opacity=1)
-        .encode(x=x("x"), y=y("y"), tooltip=laws.tooltip("PF-days", "best N")),
+        *fitted.layers(fit, x, y, x_ends, chinchilla),
+        marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip("PF-days", "best N")),
         *theme.exponents(x_ends),
     )
-    caption = (
-        f"Points: the size on the envelope of the learning curves at each compute. {wording.finding(fit)}"
-    )
+    caption = f"Points: the size with the lowest loss for each compute. {wording.finding(fit)}"
     description = f"Best model size rising with training compute in PF-days, both logarithmic. {caption}"
-    return Drawing(chart, description, caption, (("measured", points), ("fit", theme.band_rows(fit))))
+    return Drawing(chart, description, caption, (("measured", points), ("fit", fitted.band_rows(fit))))

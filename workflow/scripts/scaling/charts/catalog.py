@@ -49,5 +49,10 @@ def available(experiments):
     return [name for name, figure in FIGURES.items() if set(figure.experiments) <= set(experiments)]
 
 
+def laws(experiments):
+    """The laws that the figures of a study of these ``experiments`` show, in order."""
+    return list(dict.fromkeys(law for name in available(experiments) for law in FIGURES[name].fits))
+
+
 def _listed(names):
     return " and ".join(f"`{name}`" for name in names)

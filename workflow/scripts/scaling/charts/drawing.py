@@ -60,7 +60,7 @@ def draw(name, tables, fits):
 
 
 def specification(drawing):
-    """The Vega-Lite specification of a drawing, a dict without NaN, with the theme and the description in it."""
+    """The Vega-Lite specification of a drawing, a dict: the chart, the theme and the description."""
     spec = drawing.chart.to_dict()
     return {**spec, "config": theme.CONFIG, "description": drawing.description}
 

@@ -1,11 +1,11 @@
 """Loss at a fixed size against three proportions of the network. Kaplan et al. 2020, figure 5."""
 
-from dataclasses import dataclass
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import altair as alt
 
-from scaling.charts import laws, theme, wording
+from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing, converged
 from scaling.provenance import UserError
 
@@ -43,9 +43,9 @@ def draw(tables, fits):
     sizes = [run["N"] for run in runs]
     spread = max(abs(N / base["N"] - 1) for N in sizes)
     caption = (
-        f"{wording.counted(len(runs), 'run')} of {wording.si(base['N'])} parameters (within {spread:.1%}); large "
-        f"marks: the base shape ({wording.shape(base)}); bars: one standard error. The worst shape loses "
-        f"{max(row['y'] for row in every):.1f} % on the best."
+        f"{wording.counted(len(runs), 'run')} of {wording.si(base['N'])} parameters (within "
+        f"{wording.percent(round(spread, 3))}); large marks: the base shape ({wording.shape(base)}); bars: "
+        f"one standard error. The worst shape loses {max(row['y'] for row in every):.1f} % on the best."
     )
     description = f"Loss increase in per cent over the best shape, in {len(charts)} panels. {caption}"
     return Drawing(alt.concat(*charts, columns=3), description, caption, (("measured", every),))
@@ -80,8 +80,8 @@ def varied(base, run):
 def point(run, varied, best, is_base):
     """A row of a panel: the property x, the loss increase y in per cent with its error's ends."""
     increase, error = 100 * (run["test_loss"] / best - 1), 100 * run["test_loss_se"] / best
-    row = {**laws.described(run, run["run"]), "property": varied.name, "x": varied.of(run), "y": increase}
-    return theme.with_error({**row, "base": is_base}, increase, error)
+    row = {**theme.described(run), "property": varied.name, "x": varied.of(run), "y": increase}
+    return theme.with_error({**row, "base": is_base}, error)
 
 
 def panel(varied, rows, y_ends):

@@ -5,6 +5,7 @@ another config and no chart changes.
 """
 
 import math
+from functools import partial
 
 import altair as alt
 
@@ -58,7 +59,7 @@ CONFIG = {
         "band": {"color": INK, "fillOpacity": 0.13},
         "reference": {"color": MUTED, "strokeWidth": 1.6},
         "measured": {"color": INK},
-        "excluded": {"color": MUTED, "strokeWidth": 1.6},
+        "bead": {"color": "white", "stroke": INK, "strokeWidth": 0.9},
         "error": {"color": INK, "strokeWidth": 1.2},
         "note": {"color": MUTED, "fontSize": 11},
         "exponent": {"color": MUTED, "fontSize": 8.5},
@@ -79,7 +80,6 @@ CATEGORY_SHAPES = (
         "triangle-left",
     ),
 )
-CROSS = "M-0.7,-0.7L0.7,0.7M-0.7,0.7L0.7,-0.7"
 MOST_NAMED = 12
 """Sizes that a legend of N names one by one; more get a gradient."""
 
@@ -113,15 +113,10 @@ def ticks(low, high, most=8):
 
 
 def domain(values, room=0.04):
-    """Ends of a logarithmic axis that holds ``values``, with ``room`` as a share of its length at each end."""
+    """Ends of a logarithmic axis that holds ``values``, and ``room``, a share of its length, at each end."""
     low, high = math.log(min(values)), math.log(max(values))
     margin = room * (high - low) or 0.1
     return [math.exp(low - margin), math.exp(high + margin)]
-
-
-def plain_label(value):
-    """A tick as it is: '3.5'."""
-    return f"{value:g}"
 
 
 def labelled(values, label):
@@ -139,8 +134,14 @@ def log_axis(channel, field, ends, title, label):
     )
 
 
+def loss_axis(rows, title=LOSS_TITLE):
+    """The encoding of a field on a logarithmic y that holds the losses of ``rows`` and their errors."""
+    ends = domain([row[end] for row in rows for end in ("y", "low", "high") if end in row])
+    return partial(log_axis, alt.Y, ends=ends, title=title, label="{:g}".format)
+
+
 def compute_axis(field, ends):
-    """The encoding of a compute ``field`` (PF-days) on x: powers of ten, their exponents by :func:`exponents`."""
+    """The encoding of a compute ``field`` (PF-days) on x: tens, whose powers :func:`exponents` adds."""
     axis = log_axis(alt.X, field, ends, C_TITLE, "{:.0e}".format)
     if powers(ends):
         axis = axis.axis(alt.Axis(title=C_TITLE, values=powers(ends), labelExpr="'10'", labelOffset=-6))
@@ -164,7 +165,7 @@ def powers(ends):
 
 
 def N_colour(sizes, field="N"):
-    """Colour by N, from small (dark) to large (light): a legend of the sizes, or a gradient if they are many."""
+    """Colour by N, from small (dark) to large (light), with a legend of the sizes or, if many, a gradient."""
     sizes = sorted(set(sizes))
     ends = [sizes[0], sizes[-1]] if len(sizes) > 1 else [sizes[0] / 2, sizes[0] * 2]
     if len(sizes) <= MOST_NAMED:
@@ -197,65 +198,27 @@ def category(field, names, first=None):
     }
 
 
-# --- layers ---------------------------------------------------------------------------------------------
+# --- rows and layers ------------------------------------------------------------------------------------
 
 
-def fit_layers(fit, x, y, references=()):
-    """Layers of a fitted law: its band, its line, and lines of other slopes through the middle of the line.
-
-    ``x`` and ``y`` make the encoding of a field (x, and y or low). ``references`` are pairs (label, exponent).
-    """
-    band = band_rows(fit)
-    label = (
-        f"fit, exponent {wording.interval(wording.exponent(fit))}; band: {wording.percent(fit['interval'])}"
-    )
-    names = [label, *(f"{name}, {wording.published(slope)}" for name, slope in references)]
-    dash = (
-        alt.StrokeDash("line", type="nominal")
-        .scale(domain=names, range=list(DASHES[: len(names)]))
-        .legend(
-            title=None, orient="bottom", direction="vertical", symbolType="stroke", symbolSize=500, offset=4
-        )
-    )
-    lines = [
-        {**row, "line": name}
-        for name, (_, slope) in zip(names[1:], references, strict=True)
-        for row in slope_rows(band, slope)
-    ]
-    area = chart(band).mark_area(style="band", clip=True, aria=False)
-    fitted = chart([{**row, "line": label} for row in band]).mark_line(style="fit", clip=True, aria=False)
-    layers = [
-        area.encode(x=x("x"), y=y("low"), y2="high:Q"),
-        fitted.encode(x=x("x"), y=y("y"), strokeDash=dash),
-    ]
-    if lines:
-        reference = chart(lines).mark_line(style="reference", clip=True, aria=False)
-        layers.insert(1, reference.encode(x=x("x"), y=y("y"), strokeDash=dash))
-    return layers
+def described(run):
+    """What every row says of its run: name, shape and N."""
+    return {"run": run["run"], "shape": run.get("shape") or wording.shape(run), "N": run["N"]}
 
 
-def band_rows(fit):
-    """The fitted line with its band, as rows of x, y, low, high."""
-    band = fit["band"]
-    return [
-        {"x": x, "y": y, "low": low, "high": high}
-        for x, y, low, high in zip(band["x"], band["y"], band["low"], band["high"], strict=True)
-    ]
+def run_tooltip():
+    """The part of a tooltip that says which run it is, for rows of :func:`described`."""
+    return [alt.Tooltip("run:N"), alt.Tooltip("shape:N"), alt.Tooltip("N:Q", format=",d")]
 
 
-def slope_rows(band, exponent):
-    """Ends of a power law through the middle of a fitted line (rows of x, y), in the direction of that line."""
-    first, last = band[0], band[-1]
-    middle = band[len(band) // 2]
-    sign = 1 if last["y"] > first["y"] else -1
-    return [
-        {"x": end["x"], "y": middle["y"] * (end["x"] / middle["x"]) ** (sign * exponent)}
-        for end in (first, last)
-    ]
-
-
-def with_error(row, value, error):
-    """``row`` with the ends of one standard error about ``value``; without them where the error is unknown."""
+def with_error(row, error):
+    """``row`` with the ends of one standard error about its y; without them where the error is unknown."""
     if error is None or not math.isfinite(error):
         return row
-    return {**row, "low": value - error, "high": value + error}
+    return {**row, "low": row["y"] - error, "high": row["y"] + error}
+
+
+def error_bars(rows, x, y):
+    """A layer of bars of one standard error either side, for the rows that have one."""
+    bars = chart([row for row in rows if "low" in row])
+    return bars.mark_rule(style="error", clip=True, aria=False).encode(x=x("x"), y=y("low"), y2="high:Q")

@@ -3,8 +3,6 @@
 import math
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-SI = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
-WORDS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 
 
 def significant(value, digits=3):
@@ -17,18 +15,18 @@ def significant(value, digits=3):
 
 def si(value, digits=3):
     """A count with its SI suffix: 768 -> '768', 24576 -> '24.6k'."""
-    for suffix, factor in SI:
-        if abs(value) >= factor * (1 - 0.5 * 10**-digits):
-            return f"{float(f'{value / factor:.{digits}g}'):g}{suffix}"
-    return f"{float(f'{value:.{digits}g}'):g}"
+    return "".join(_scaled(value, ("", "k", "M", "G", "T"), digits))
 
 
 def words(value, digits=3):
     """A count as a reader says it: 24576 -> '24.6 thousand'."""
-    for factor, word in WORDS:
-        if abs(value) >= factor * (1 - 0.5 * 10**-digits):
-            return f"{float(f'{value / factor:.{digits}g}'):g} {word}"
-    return f"{float(f'{value:.{digits}g}'):g}"
+    return " ".join(_scaled(value, ("", "thousand", "million", "billion", "trillion"), digits)).strip()
+
+
+def _scaled(value, names, digits):
+    rounded = float(f"{value:.{digits}g}")
+    power = max((k for k in range(len(names)) if abs(rounded) >= 1000**k), default=0)
+    return f"{rounded / 1000**power:.{max(digits, 3)}g}", names[power]
 
 
 def scientific(value, digits=2):
@@ -62,28 +60,19 @@ def superscript(integer):
     return str(integer).translate(SUPERSCRIPT)
 
 
-def interval(parameter):
-    """A fitted parameter's value with its interval's ends, at equal precision."""
-    return f"{readable(parameter['value'])} ({readable(parameter['low'])} to {readable(parameter['high'])})"
-
-
 def exponent(fit):
     """The exponent of a fitted power law: its one parameter without a unit."""
     return next(parameter for parameter in fit["parameters"].values() if parameter["unit"] is None)
 
 
 def finding(fit):
-    """A fitted law in one sentence: the exponent, its interval, the paper's value and the points behind it."""
+    """A fitted law in a sentence: exponent, interval, the paper's value, the points behind it."""
     parameter, data = exponent(fit), fit["data"]
-    sentence = (
+    return (
         f"Fitted: {fit['formula']} with {parameter['symbol']} = {readable(parameter['value'])}, "
         f"{percent(fit['interval'])} interval {readable(parameter['low'])} to {readable(parameter['high'])}, "
-        f"from {counted(data['points'], 'point')} of {counted(data['runs'], 'run')}"
-    )
-    return (
-        f"{sentence}."
-        if parameter["published"] is None
-        else f"{sentence}; the paper has {published(parameter['published'])}."
+        f"from {counted(data['points'], 'point')} of {counted(data['runs'], 'run')}; the paper has "
+        f"{published(parameter['published'])}."
     )
 
 

@@ -75,8 +75,10 @@ def _without_code(lines):
             literal, text = indent, ""
         elif text.endswith("::") and not text.startswith(".."):
             literal, text = indent, text[:-1]
+        if text.startswith(".."):
+            text = DIRECTIVE.sub("", text)
         if not WORDLESS.fullmatch(text):
-            yield " " * indent + DIRECTIVE.sub("", text) if text.startswith("..") else line if text else ""
+            yield " " * indent + text if text else ""
 
 
 def _split(lines):

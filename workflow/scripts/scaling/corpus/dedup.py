@@ -11,11 +11,8 @@ SEEN = 0.5
 FACTOR = 0x9E3779B97F4A7C15
 """Base of the polynomial hash modulo 2^64; odd, so that it has an inverse."""
 
-_UPPER, _LOWER, _DIGIT = (
-    (_CODES >= ord(first)) & (_CODES <= ord(last)) for first, last in ("AZ", "az", "09")
-)
-_LOWERED = np.where(_UPPER, _CODES + ord("a") - ord("A"), _CODES)
-_IN_WORD = _UPPER | _LOWER | _DIGIT | (_CODES >= 128)
+_LOWERED = np.frombuffer(bytes(range(256)).lower(), dtype=np.uint8).astype(np.uint64)
+_IN_WORD = np.array([code >= 128 or bytes([code]).isalnum() for code in range(256)])
 
 
 def shingles(paragraphs):

@@ -21,7 +21,7 @@ Not ``ast``, since that follows the grammar of the interpreter that runs it: a m
 Python would be in the corpus on one machine and not on the next. It also takes 25 times as long.
 """
 
-DOCUMENTATION = re.compile(r"(?:^[ \t]*|doc.*[=(,][ \t]*)([rRuU]?)$", re.IGNORECASE)
+DOCUMENTATION = re.compile(r"^(?:[ \t]*|[^\"'#]*doc.*[=(,][ \t]*)([rRuU]?)$", re.IGNORECASE)
 """What stands before a string that documents: nothing but indentation, or a name with 'doc' in it."""
 
 ESCAPE = re.compile(r"\\([\n\\'\"nt])")

@@ -4,16 +4,18 @@ import gzip
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 from email.parser import HeaderParser
+from pathlib import Path
 
 from scaling import provenance
 
 PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+(\s+--hash=sha256:[0-9a-f]{64})+")
 METADATA = r"[^/]+\.dist-info/METADATA"
 OPTIONS = (
-    *("--no-deps", "--only-binary=:all:", "--require-hashes", "--disable-pip-version-check", "--quiet"),
+    *("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet"),
     *("--python-version", "3.12", "--implementation", "cp"),
     *("--abi", "cp312", "--abi", "abi3", "--abi", "none"),
     *("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"),
@@ -35,18 +37,40 @@ def fetch(pin, out):
     if not PIN.fullmatch(pin):
         raise provenance.UserError(f"pin {pin!r} is not 'name==version --hash=sha256:<64 digits>'")
     with provenance.whole(out) as scratch:
-        requirements, folder = scratch.parent / "requirements.txt", scratch.parent / "download"
-        requirements.write_text(pin + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "download", *OPTIONS, "-d", folder, "-r", requirements]
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
-            reason = ([line for line in lines if line.startswith("ERROR: ")] or lines)[-1]
-            raise provenance.UserError(
-                f"cannot fetch {pin.split()[0]}: {reason.removeprefix('ERROR: ')} "
-                "(check the network, pip's configuration, and the pin in the corpus lock)"
-            )
-        next(folder.glob("*.whl")).rename(scratch)
+        (wheel,) = _download([pin], scratch.parent, "--require-hashes")
+        wheel.rename(scratch)
+
+
+def lock(packages):
+    """A lock, as text, that pins the newest wheels of ``packages``, names or requirements without hashes.
+
+    Raises :class:`UserError` as :func:`fetch` does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        pins = []
+        for path in _download(packages, Path(folder)):
+            with Wheel(path) as wheel:
+                digest = provenance.sha256(path)
+                pins.append(f"{wheel.source}=={wheel.version} \\\n    --hash=sha256:{digest}\n")
+    return "".join(sorted(pins))
+
+
+def _download(requirements, folder, *options):
+    """Paths of the wheels that pip downloads into ``folder``."""
+    listed = folder / "requirements.txt"
+    listed.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    options = [*OPTIONS, *options, "-d", folder / "wheels", "-r", listed]
+    result = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *options], capture_output=True, text=True
+    )
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
+        reason = ([line for line in lines if line.startswith("ERROR: ")] or lines)[-1]
+        raise provenance.UserError(
+            f"cannot fetch {', '.join(line.split()[0] for line in requirements)}: "
+            f"{reason.removeprefix('ERROR: ')} (check the network, pip's configuration and the lock)"
+        )
+    return sorted((folder / "wheels").glob("*.whl"))
 
 
 class Wheel:
@@ -96,7 +120,7 @@ class Wheel:
             ) from None
         if len(content) > MEMBER_LIMIT:
             raise provenance.UserError(
-                f"{name} in {self._path} unpacks to over {MEMBER_LIMIT} bytes; remove that wheel from the corpus"
+                f"{name} in {self._path} unpacks to over {MEMBER_LIMIT} bytes; remove that wheel"
             )
         return content
 

@@ -19,9 +19,8 @@ def resolve(run, train_index, test_index):
     """``run`` with D as a number of tokens; raises UserError where the data cannot serve it."""
     for index in (train_index, test_index):
         if index["n_vocab"] != run["n_vocab"]:
-            raise UserError(
-                f"{index['set']}: n_vocab is {index['n_vocab']}, the run expects {run['n_vocab']}"
-            )
+            found = f"{index['set']} holds tokens of a vocabulary of {index['n_vocab']}"
+            raise UserError(f"{run['run']}: {found}, expected {run['n_vocab']}")
     available = train_index["tokens"]
     tokens_wanted = available if run["D"] == "all" else run["D"]
     if tokens_wanted > available:

@@ -59,6 +59,9 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
             break
         if step in test_steps:
             test_loss, error = evaluation.mean_and_error(evaluation.losses(model, test))
+            if not math.isfinite(test_loss):
+                status = "diverged"
+                break
             point = {
                 "step": step,
                 "tokens": step * run["B"],

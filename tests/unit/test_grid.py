@@ -1,0 +1,159 @@
+"""Config to runs: what is refused, what a run is called, what is shared."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from scaling import grid
+from scaling.provenance import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(tmp_path):
+    lock = tmp_path / "wheels.lock"
+    lock.write_text("\n".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}" for name in ("a", "b", "c")))
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["corpus"] |= {"lock": str(lock), "prose": ["a", "b"]}
+    config["corpus"]["transfer"] = {"code": {"read": "code", "from": ["c"]}}
+    return config
+
+
+def put(config, path, value):
+    """A copy of ``config`` with the dotted ``path`` set to ``value``."""
+    config = copy.deepcopy(config)
+    *parents, last = path.split(".")
+    here = config
+    for name in parents:
+        here = here[int(name)] if isinstance(here, list) else here[name]
+    here[int(last) if isinstance(here, list) else last] = value
+    return config
+
+
+@pytest.mark.parametrize("study", [None, *sorted((ROOT / "studies").glob("*.yaml"))], ids=str)
+def test_the_shipped_studies_are_valid(study, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    for name, value in (yaml.safe_load(study.read_text(encoding="utf-8")) if study else {}).items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
+    grid.check(config)
+    assert grid.expand(config)
+
+
+BAD = [
+    ("run.learning_rate", "1e-3", "run.learning_rate: found '1e-3' (text), expected a number above 0"),
+    ("run.learning_rate", "1e-3", "write 1.0e-3"),
+    ("run.S", "100", "leave out the quotes"),
+    ("run.S", 1.5, "run.S: found 1.5, expected a whole number, at least 1"),
+    ("run.S", True, "run.S: found True (a truth value), expected a whole number"),
+    ("run.S", -3, "run.S: found -3, expected a whole number, at least 1"),
+    ("run.epsilon", float("inf"), "run.epsilon: found inf, expected a finite number"),
+    ("run.step", 5, "run: found unknown key 'step', expected one of n_ctx, D, B, S"),
+    ("run.lerning_rate", 0.1, "(did you mean learning_rate?)"),
+    ("run.learning_rate", {"by": "N", "at": 9, "value": "1", "exponent": 0}, "run.learning_rate.value"),
+    ("run.B", 100, "found B 100, expected a multiple of n_ctx 128"),
+    ("run.warmup", 1500, "found warmup 1500, expected fewer than its S 1500 steps"),
+    ("run.betas", [0.9], "run.betas: found [0.9] (a list), expected two numbers"),
+    ("experiments", ["size", "shpae"], "unknown experiment 'shpae' (did you mean shape?)"),
+    ("experiments", [], "experiments: found [] (a list), expected a list of names of grids"),
+    ("corpus.lock", "no/such.lock", "corpus.lock: found no file 'no/such.lock'"),
+    ("corpus.prose", ["a", "z"], "corpus.prose: found unknown wheel 'z', expected one of the lock"),
+    ("corpus.transfer.code.from", ["z"], "corpus.transfer.code.from: found unknown wheel 'z'"),
+    ("corpus.transfer.code.read", "poetry", "found 'poetry' (text), expected one of cloud"),
+    ("corpus.transfer", {"test": {"read": "code", "from": ["c"]}}, "corpus.transfer"),
+    ("tokenizer.n_vocab", 100, "tokenizer.n_vocab: found 100, expected a whole number of at least 257"),
+    ("study", "My Study", "study: found 'My Study' (text), expected a name of lower-case letters"),
+    ("grid.size.shape.1.n_head", 3, "heads that do not divide d_model"),
+    ("grid.size.shape.1.d_model", "16", "grid.size.shape[1].d_model: found '16' (text)"),
+    ("grid.size.shape.1", {"n_layer": 1}, "grid.size.shape[1]: found no key 'd_model'"),
+    ("grid.size.shape", [], "grid.size.shape: found [] (a list), expected a list of at least one"),
+    ("grid.size.shape", 3, "grid.size.shape: found 3, expected a list of at least one"),
+    ("grid.size.steps", 5, "grid.size: found unknown key 'steps'"),
+    ("grid.size", None, "grid.size: found None (nothing), expected a mapping with a shape"),
+    ("grid.data.0.D", [100, "1M"], "grid.data[0].D[1]: found '1M' (text), expected a whole number of tokens"),
+    ("grid.data.0.D", [100], "found D 100, expected more tokens than n_ctx 128"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "line"), BAD)
+def test_a_fault_gives_one_line_with_key_finding_and_expectation(config, path, value, line):
+    bad = put(config, path, value)
+    with pytest.raises(UserError) as found:
+        grid.check(bad) or grid.expand(bad)
+    assert line in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_a_missing_key_is_named(config):
+    del config["run"]["S"]
+    with pytest.raises(UserError, match="run: found no key 'S'"):
+        grid.check(config)
+
+
+def test_a_lock_without_hashes_is_refused(config, tmp_path):
+    (tmp_path / "wheels.lock").write_text("a==1.0\n")
+    with pytest.raises(UserError, match=r"found 'a==1.0', expected name==version --hash"):
+        grid.check(config)
+
+
+def test_default_study_has_the_grid_it_promises(config):
+    runs = list(grid.expand(config).values())
+    size = [run["N"] for run in runs if "size" in run["experiments"]]
+    assert len(size) >= 8
+    assert min(size) < 1.1e3
+    assert max(size) > 4e5
+    data = {(run["D"], run["N"]) for run in runs if run["experiments"] == ["data"]}
+    assert len({D for D, _ in data}) >= 3
+    assert len({N for _, N in data}) >= 4
+    shape = [run["N"] for run in runs if "shape" in run["experiments"]]
+    base = next(run["N"] for run in runs if {"size", "shape"} <= set(run["experiments"]))
+    assert all(abs(N / base - 1) < 0.05 for N in shape)
+
+
+def test_experiments_share_runs(config):
+    runs = grid.expand(config)
+    shared = [run["experiments"] for run in runs.values() if len(run["experiments"]) > 1]
+    assert ["size", "data", "shape"] in shared
+    alone = grid.expand(config | {"experiments": ["shape"]})
+    assert set(alone) <= set(runs)
+
+
+def test_a_name_is_readable_and_changes_with_everything_that_affects_the_run(config):
+    def only(config):
+        return next(iter(grid.expand(config | {"experiments": ["size"]})))
+
+    name = only(config)
+    assert name.startswith("transformer-L1-d8-ff32-h1_Dall_b2048-s1500_cosine-lr")
+    changes = {"S": 1000, "B": 4096, "D": 5000, "learning_rate": 0.1, "warmup": 60, "betas": [0.9, 0.99],
+               "epsilon": 1e-9, "clip": 0.5, "seed": 1, "test_tokens": 256, "test_points": 9, "patience": 3,
+               "snapshots": 2, "n_ctx": 64}  # fmt: skip
+    assert set(changes) == set(config["run"])
+    names = {only(put(config, f"run.{key}", value)) for key, value in changes.items()}
+    assert len(names | {name}) == len(changes) + 1
+    assert only(put(config, "run.clip", 1)) == name, "1 and 1.0 are the same run"
+    assert only(put(config, "grid.size.shape.1.d_model", 32)) == name, "a neighbour does not matter"
+
+
+def test_learning_rate_follows_its_rule(config):
+    rule = {"by": "N", "at": 768, "value": 0.01, "exponent": -1}
+    runs = list(grid.expand(put(config, "run.learning_rate", rule)).values())
+    assert runs[0]["learning_rate"] == 0.01
+    assert runs[1]["learning_rate"] == 0.0025
+
+
+def test_corpus_is_named_by_what_its_training_text_depends_on(config):
+    name = grid.corpus_id(config)
+    assert grid.corpus_id(put(config, "corpus.transfer", {})) == name
+    assert grid.corpus_id(put(config, "corpus.prose", ["b", "a"])) == name
+    for path, value in {"prose": ["a"], "seed": 1, "test_fraction": 0.1}.items():
+        assert grid.corpus_id(put(config, f"corpus.{path}", value)) != name
+
+
+def test_the_grid_is_quick_to_import():
+    code = "import sys; from scaling import grid; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "workflow/scripts", text=True)
+    assert found == "set()\n"

@@ -1,0 +1,233 @@
+"""Windows, schedule, loop and job: what a run sees, learns, records and leaves behind."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from scaling import evaluation, provenance, tables, tokens, windows
+from scaling.provenance import UserError
+from scaling.training import job, loop, schedules
+
+RUN = {
+    "run": "tiny", "data": "here", "experiments": [], "architecture": "transformer",
+    "n_layer": 1, "d_model": 8, "d_ff": 32, "n_head": 2, "n_ctx": 16, "n_vocab": 32, "N": 768,
+    "D": 4000, "B": 128, "S": 60, "learning_rate": 0.02, "warmup": 5, "betas": [0.9, 0.95], "epsilon": 1e-8,
+    "clip": 1.0, "seed": 0, "test_tokens": 512, "test_points": 6, "patience": 0, "snapshots": 3,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ids():
+    """A text in which each token all but decides the next."""
+    rng = np.random.default_rng(0)
+    found = [0]
+    for step in rng.integers(0, 3, 6000):
+        found.append((found[-1] * 5 + 1 + step) % 32)
+    return np.array(found, dtype=np.uint16)
+
+
+def run_loop(ids, **changes):
+    kept = {}
+    run = RUN | changes
+    record, curve = loop.train(
+        run,
+        ids[:5000],
+        ids[5000:],
+        on_step=lambda state: None,
+        on_snapshot=lambda step, weights: kept.update({step: {k: v.clone() for k, v in weights.items()}}),
+    )
+    return record, curve, kept
+
+
+def test_every_window_is_seen_once_an_epoch_in_an_order_of_its_own():
+    ids = np.arange(1001)
+    source = windows.Windows(ids, n_ctx=10, seed=3)
+    assert source.count == 100
+    epochs = [np.concatenate([source.batch(step, 20) for step in range(e * 5, e * 5 + 5)]) for e in (0, 1)]
+    for epoch in epochs:
+        assert sorted(epoch[:, 0]) == list(range(0, 1000, 10))
+    assert list(epochs[0][:, 0]) != list(epochs[1][:, 0])
+    np.testing.assert_array_equal(epochs[0][0], np.arange(epochs[0][0, 0], epochs[0][0, 0] + 11))
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    ids = np.arange(1001)
+    walked = windows.Windows(ids, n_ctx=10, seed=3)
+    for step in range(13):
+        expected = walked.batch(step, 30)
+    np.testing.assert_array_equal(windows.Windows(ids, n_ctx=10, seed=3).batch(12, 30), expected)
+    assert (windows.Windows(ids, n_ctx=10, seed=4).batch(12, 30) != expected).any()
+
+
+def test_a_batch_larger_than_the_data_repeats_it():
+    batch = windows.Windows(np.arange(31), n_ctx=10, seed=0).batch(0, 7)
+    assert sorted(batch[:6, 0]) == [0, 0, 10, 10, 20, 20]
+
+
+def test_test_windows_span_the_whole_set():
+    spread = windows.spread(np.arange(1001), n_ctx=10, tokens=50, name="test")
+    assert spread.shape == (5, 11)
+    assert (spread[0, 0], spread[-1, 0]) == (0, 990)
+    assert windows.spread(np.arange(101), n_ctx=10, tokens=5000, name="test").shape == (10, 11)
+    with pytest.raises(UserError, match="code: 10 tokens do not fill one context of n_ctx 10"):
+        windows.spread(np.arange(10), n_ctx=10, tokens=50, name="code")
+
+
+def test_schedule_warms_up_linearly_and_ends_near_zero():
+    rates = [schedules.cosine(step, steps=100, warmup=10) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 0.001
+
+
+def test_log_spaced_steps_are_distinct_and_end_at_the_last():
+    steps = schedules.log_spaced(1500, 14, 100)
+    assert (steps[0], steps[-1], len(steps)) == (15, 1500, 14)
+    assert np.diff(np.log(steps)) == pytest.approx(np.full(13, math.log(100) / 13), rel=0.2)
+    assert schedules.log_spaced(5, 14, 100) == [1, 2, 4, 5]
+    assert schedules.log_spaced(7, 1, 100) == [7]
+
+
+def test_a_run_learns_and_records_it(ids):
+    record, curve, kept = run_loop(ids)
+    assert record["status"] == "finished"
+    assert (record["steps"], record["tokens"]) == (60, 60 * 128)
+    assert record["epochs"] == pytest.approx(60 * 128 / 4000)
+    assert curve[0]["test_loss"] > 3
+    assert record["test_loss"] == curve[-1]["test_loss"] < 2.7
+    assert record["best_test_loss"] == min(point["test_loss"] for point in curve)
+    assert [point["step"] for point in curve] == schedules.log_spaced(60, 6, 100)
+    assert sorted(kept) == schedules.log_spaced(60, 3, 30)
+    assert curve[-1]["flops"] == 6 * 768 * 60 * 128
+
+
+def test_training_repeats_to_the_last_bit(ids):
+    (_, first, weights), (_, second, again) = run_loop(ids), run_loop(ids)
+    assert first == second
+    assert all(torch.equal(weights[60][name], again[60][name]) for name in weights[60])
+    assert run_loop(ids, seed=1)[1] != first
+
+
+def test_only_the_first_D_tokens_are_seen(ids):
+    other = ids.copy()
+    other[1000:5000] = 0
+    assert run_loop(ids, D=1000)[1] == run_loop(other, D=1000)[1]
+    assert run_loop(ids, D=1100)[1] != run_loop(other, D=1100)[1]
+
+
+def test_patience_stops_an_overfitting_run_and_keeps_its_best_weights(ids):
+    noise = np.random.default_rng(1).integers(0, 32, len(ids)).astype(np.uint16)
+    record, curve, kept = run_loop(noise, D=300, S=600, test_points=20, patience=2, learning_rate=0.05)
+    assert record["status"] == "stopped"
+    assert record["steps"] < 600
+    assert record["best_test_loss"] < record["test_loss"]
+    assert record["best_step"] in kept
+    after = [point for point in curve if point["step"] > record["best_step"]]
+    assert len(after) == 2
+
+
+def test_the_best_weights_give_the_best_loss(ids):
+    noise = np.random.default_rng(1).integers(0, 32, len(ids)).astype(np.uint16)
+    record, _, kept = run_loop(noise, D=300, S=600, test_points=20, patience=2, learning_rate=0.05)
+    model = loop.models.build(RUN)
+    model.load_state_dict(kept[record["best_step"]])
+    test = windows.spread(noise[5000:], n_ctx=16, tokens=512, name="test")
+    loss, error = evaluation.mean_and_error(evaluation.losses(model, test))
+    assert loss == pytest.approx(record["best_test_loss"], abs=1e-6)
+    assert error == pytest.approx(record["best_test_loss_se"], abs=1e-6)
+
+
+def test_a_diverged_run_says_so(ids):
+    record, curve, _ = run_loop(ids, learning_rate=1e30, clip=1e30)
+    assert record["status"] == "diverged"
+    assert record["steps"] < 60
+    assert all(math.isfinite(point["test_loss"]) for point in curve)
+
+
+def write_set(path, ids):
+    with provenance.whole(path) as scratch:
+        np.save(scratch, ids)
+    index = {
+        "set": path.stem,
+        "tokens": len(ids),
+        "bytes": 2 * len(ids),
+        "bytes_per_token": 2.0,
+        "n_vocab": 32,
+    }
+    provenance.write_json(path.with_suffix(".json"), index)
+    return path
+
+
+@pytest.fixture
+def trained(ids, tmp_path):
+    """Folder of a run that a job has trained and evaluated."""
+    train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
+    shuffled = write_set(tmp_path / "code.npy", np.random.default_rng(0).permutation(ids))
+    folder = tmp_path / "runs" / "here" / "tiny"
+    job.train(RUN, train=train, test=test, folder=folder, threads=1)
+    evaluation.evaluate(folder, [test, shuffled], tokens_per_set=512, threads=1)
+    return folder
+
+
+def test_a_job_leaves_a_whole_folder(trained):
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "curve.parquet", "evaluation.parquet", "run.json", "snapshots"
+    ]  # fmt: skip
+    record = json.loads((trained / "run.json").read_text())
+    assert record["N_total"] == 768 + 8 * (3 + 1 + 4 + 1 + 4) + 16 + (32 + 16) * 8
+    assert 0 < record["seconds_in_steps"] < record["seconds_total"]
+
+
+def test_evaluation_covers_snapshots_and_sets(trained):
+    rows = tables.read_table(trained / "evaluation.parquet").to_pylist()
+    assert {(row["step"], row["set"]) for row in rows} == {
+        (step, name) for step in schedules.log_spaced(60, 3, 30) for name in ("test", "code")
+    }
+    last = {row["set"]: row for row in rows if row["step"] == 60}
+    record = json.loads((trained / "run.json").read_text())
+    assert last["test"]["loss"] == pytest.approx(record["test_loss"], abs=1e-6)
+    assert last["test"]["loss_se"] == pytest.approx(record["test_loss_se"], abs=1e-6)
+    assert last["code"]["loss"] > last["test"]["loss"] + 0.5
+    assert last["test"]["bits_per_byte"] == pytest.approx(last["test"]["loss"] / math.log(2) / 2)
+    positions = last["test"]["loss_by_position"]
+    assert len(positions) == 16
+    assert np.mean(positions) == pytest.approx(last["test"]["loss"])
+
+
+def test_tables_gather_runs(trained):
+    study = {"runs": [RUN | {"experiments": ["size", "shape"]}]}
+    found = tables.collect(study, trained.parents[1])
+    (row,) = found["runs"].to_pylist()
+    assert row["experiments"] == ["size", "shape"]
+    assert row["flops_per_token_6N"] == 6 * 768
+    assert set(found["curves"]["run"].to_pylist()) == {"tiny"}
+    assert len(found["curves"]) == 6
+    assert len(found["evaluations"]) == 6
+
+
+def test_tables_name_a_missing_or_damaged_file(trained):
+    study = {"runs": [RUN]}
+    curve = trained / "curve.parquet"
+    curve.write_bytes(curve.read_bytes()[:50])
+    with pytest.raises(UserError, match=r"curve\.parquet is damaged"):
+        tables.collect(study, trained.parents[1])
+    curve.unlink()
+    with pytest.raises(UserError, match=r"curve.parquet does not exist; `snakemake .*` makes it"):
+        tables.collect(study, trained.parents[1])
+
+
+def test_data_that_cannot_serve_a_run_is_named():
+    index = {"set": "train", "tokens": 1000, "n_vocab": 32}
+    with pytest.raises(UserError, match="tiny: D is 4000 tokens, the training split holds 1000"):
+        job.resolve(RUN, index, index)
+    with pytest.raises(UserError, match="train holds tokens of a vocabulary of 64, expected 32"):
+        job.resolve(RUN, index | {"n_vocab": 64}, index)
+    assert job.resolve(RUN | {"D": "all"}, index, index)["D"] == 1000
+
+
+def test_token_arrays_are_mapped_not_read(tmp_path, ids):
+    found, _ = tokens.load(write_set(tmp_path / "train.npy", ids))
+    assert isinstance(found, np.memmap)

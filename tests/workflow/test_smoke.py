@@ -1,0 +1,204 @@
+"""The smoke study through the real Snakemake: what it makes, what it caches, what it refuses."""
+
+import json
+import os
+import re
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+RUNS = 14
+"""Runs of the smoke study: 5 sizes, 3 more shapes of one size, 3 data sets for 2 sizes."""
+
+
+@pytest.fixture
+def study(smoke):
+    """The study's file, put back when the test is over."""
+    yield smoke
+    smoke.study()
+
+
+def files_of_runs(project):
+    return sorted((project.root / "results" / "runs").glob("*/*/run.json"))
+
+
+def test_every_artifact_is_there(smoke):
+    assert len(files_of_runs(smoke)) == RUNS
+    folder = files_of_runs(smoke)[0].parent
+    assert {"run.json", "curve.parquet", "evaluation.parquet", "snapshots"} == {
+        p.name for p in folder.iterdir()
+    }
+    assert {p.name for p in smoke.results.iterdir()} >= {
+        "study.json",
+        "tables",
+        "fits",
+        "figures",
+        "frontier.html",
+    }
+    figures = {p.stem for p in (smoke.results / "figures").iterdir()}
+    for figure in figures:
+        for ending in ("html", "svg", "png", "csv"):
+            assert (smoke.results / "figures" / f"{figure}.{ending}").stat().st_size > 0
+    assert {"learning_curves", "loss_vs_N", "loss_vs_D", "transfer", "shape", "N_opt"} <= figures
+
+
+def test_tables_hold_every_run(smoke):
+    runs = pd.read_parquet(smoke.results / "tables" / "runs.parquet")
+    assert len(runs) == runs["run"].nunique() == RUNS
+    assert set(runs["status"]) <= {"finished", "stopped"}
+    evaluations = pd.read_parquet(smoke.results / "tables" / "evaluations.parquet")
+    assert set(evaluations["set"]) == {"test", "code", "comments", "licences", "readmes"}
+    assert set(evaluations["run"]) == set(runs["run"])
+    last = evaluations[evaluations["set"] == "test"].groupby("run")["loss"].last()
+    finished = runs[runs["status"] == "finished"].set_index("run")["test_loss"]
+    assert (last[finished.index] - finished).abs().max() < 1e-5
+
+
+def test_models_learn_and_larger_ones_more(smoke):
+    runs = pd.read_parquet(smoke.results / "tables" / "runs.parquet")
+    size = runs[runs["experiments"].map(lambda names: "size" in names)].sort_values("N")
+    assert size["test_loss"].iloc[-1] < size["test_loss"].iloc[0] - 0.2
+
+
+def test_the_study_says_what_it_was(smoke):
+    study = json.loads((smoke.results / "study.json").read_text())
+    assert study["config"]["tokenizer"]["n_vocab"] == 300
+    assert len(study["runs"]) == RUNS
+
+
+def test_nothing_is_left_to_do(smoke):
+    assert smoke.planned() == {}
+
+
+def test_progress_was_shown_and_briefly(smoke):
+    lines = [line for line in smoke.log.splitlines() if re.search(r"\d+ of 14 runs trained", line)]
+    assert 1 <= len(lines) <= 10
+
+
+def test_touched_files_and_a_fresh_checkout_leave_nothing_to_do(smoke):
+    later = time.time() + 5
+    for path in smoke.root.rglob("*"):
+        if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
+            os.utime(path, (later, later))
+    assert smoke.planned() == {}
+
+
+def test_one_more_grid_point_trains_that_one_run(study):
+    def add(config):
+        shapes = yaml.safe_load((study.root / "studies/smoke.yaml").read_text())["grid"]["size"]["shape"]
+        config["grid"] = {"size": {"shape": [*shapes, {"n_layer": 1, "d_model": 12, "n_head": 1}]}}
+
+    study.study(add)
+    planned = study.planned()
+    assert planned["train"] == planned["evaluate"] == planned["tables"] == 1
+    assert planned["fit"] >= 3
+    assert {"tokens", "tokenizer", "prose", "transfer", "wheel", "manifest"}.isdisjoint(planned)
+
+
+def test_a_value_retrains_what_it_affects_and_changing_back_finds_the_old_runs(study):
+    def change(config):
+        config["grid"] = {
+            "data": yaml.safe_load((study.root / "studies/smoke.yaml").read_text())["grid"]["data"]
+        }
+        config["grid"]["data"][0]["patience"] = 3
+
+    study.study(change)
+    assert study.planned()["train"] == 6, "the limited data sets of two sizes"
+    result = study.snakemake("results/studies/smoke/tables/runs.parquet")
+    assert result.returncode == 0, result.stdout
+    assert len(files_of_runs(study)) == RUNS + 6
+
+    study.study()
+    planned = study.planned()
+    assert {"train", "evaluate"}.isdisjoint(planned)
+    result = study.snakemake()
+    assert result.returncode == 0, result.stdout
+    assert study.planned() == {}
+
+
+def test_a_change_of_a_fit_refits_alone(study):
+    study.study(lambda config: config.update(fits={"resamples": 200}))
+    assert {"train", "evaluate"}.isdisjoint(study.planned())
+    assert study.planned()["fit"] >= 3
+
+
+def test_a_change_of_a_transfer_set_evaluates_alone(study):
+    study.study(lambda config: config["corpus"].update(transfer_bytes=20000))
+    planned = study.planned()
+    assert planned["transfer"] == 4
+    assert planned["evaluate"] == RUNS
+    assert {"train", "prose", "tokenizer"}.isdisjoint(planned)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("fits/L_N.json", "fit"), ("figures/transfer.svg", "figure"), ("frontier.html", "page")],
+)
+def test_a_single_artifact_is_remade_by_its_path(smoke, name, rule):
+    path = smoke.results / name
+    before = path.read_bytes()
+    path.unlink()
+    result = smoke.snakemake(str(path.relative_to(smoke.root)))
+    assert result.returncode == 0, result.stdout
+    assert f"(Rule: {rule})" in result.stdout
+    assert "(Rule: train)" not in result.stdout
+    assert path.read_bytes() == before, "the same inputs give the same bytes"
+    assert smoke.snakemake().returncode == 0
+
+
+def test_a_single_run_trains_to_the_same_weights(smoke):
+    folder = files_of_runs(smoke)[0].parent
+    weights = {p.name: p.read_bytes() for p in (folder / "snapshots").iterdir()}
+    (folder / "run.json").unlink()
+    result = smoke.snakemake(str((folder / "run.json").relative_to(smoke.root)))
+    assert result.returncode == 0, result.stdout
+    assert {p.name: p.read_bytes() for p in (folder / "snapshots").iterdir()} == weights
+    assert smoke.snakemake().returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"run": {"learning_rate": "1e-3"}}, "config: run.learning_rate: found '1e-3' (text)"),
+        ({"run": {"lr": 0.1}}, "config: run: found unknown key 'lr'"),
+        ({"runs": {}}, "config: config: found unknown key 'runs' (did you mean run?)"),
+        (
+            {"grid": {"size": {"shape": [{"n_layer": 1, "d_model": 9, "n_head": 2}]}}},
+            "heads that do not divide",
+        ),
+        ({"corpus": {"lock": "no.lock"}}, "config: corpus.lock: found no file 'no.lock'"),
+    ],
+)
+def test_a_bad_config_gives_one_line_and_no_traceback(study, change, line):
+    study.study(lambda config: config.update(change))
+    result = study.snakemake("-n")
+    assert result.returncode != 0
+    said = [text for text in result.stdout.splitlines() if text.startswith("config:")]
+    assert len(said) == 1
+    assert line in said[0]
+    assert "Traceback" not in result.stdout
+
+
+def test_a_damaged_input_is_named_and_nothing_half_written_stays(smoke):
+    ids = next((smoke.root / "results" / "data").glob("*/bpe300/test.npy"))
+    whole, stat = ids.read_bytes(), ids.stat()
+    folder = files_of_runs(smoke)[0].parent
+    record = (folder / "run.json").read_bytes()
+    ids.write_bytes(whole[:100])
+    os.utime(ids, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (folder / "run.json").unlink()
+    target = str((folder / "run.json").relative_to(smoke.root))
+    result = smoke.snakemake(target)
+    assert result.returncode != 0
+    assert re.search(
+        r"error: .*test\.npy cannot be read .*; delete it and run snakemake again", result.stdout
+    )
+    assert not (folder / "run.json").exists()
+    ids.write_bytes(whole)
+    os.utime(ids, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    result = smoke.snakemake(target)
+    assert result.returncode == 0, result.stdout
+    assert json.loads((folder / "run.json").read_text())["test_loss"] == json.loads(record)["test_loss"]
+    assert smoke.snakemake().returncode == 0

@@ -1,0 +1,34 @@
+"""Fit one law to the tables of a study: its parameters with intervals as JSON, its draws as parquet."""
+
+import argparse
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scaling import frontier, laws, provenance
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--law", required=True, choices=laws.LAWS)
+    parser.add_argument("--runs", required=True, help="runs.parquet")
+    parser.add_argument("--curves", required=True, help="curves.parquet")
+    parser.add_argument("--out", required=True, help="the fit, as JSON")
+    parser.add_argument("--bootstrap", required=True, help="the draws, one row a resample, as parquet")
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--interval", type=float, default=0.9, help="share of the draws between low and high")
+    args = parser.parse_args()
+
+    runs, curves = (pq.read_table(path).to_pylist() for path in (args.runs, args.curves))
+    report, draws = frontier.fit_law(
+        args.law, runs, curves, resamples=args.resamples, seed=args.seed, interval=args.interval
+    )
+    with provenance.whole(args.bootstrap) as scratch:
+        pq.write_table(
+            pa.table({key: pa.array(column, from_pandas=True) for key, column in draws.items()}), scratch
+        )
+    provenance.write_json(args.out, report)
+
+
+if __name__ == "__main__":
+    provenance.run(main)

@@ -1,0 +1,75 @@
+"""What the charts of a fitted law share: its points, its line and band, and lines of other slopes."""
+
+import altair as alt
+
+from scaling.charts import theme, wording
+
+
+def points(fit, runs):
+    """The fit's own points: rows of run, shape, N, x, y and the ends of one standard error."""
+    by_name, data = {run["run"]: run for run in runs}, fit["data"]
+    errors = data["y_se"] or [None] * len(data["x"])
+    return [
+        theme.with_error({**theme.described(by_name[run]), "x": x, "y": y}, error)
+        for run, x, y, error in zip(data["run"], data["x"], data["y"], errors, strict=True)
+    ]
+
+
+def tooltip(x, y):
+    """The tooltip of a point whose axes are called ``x`` and ``y``."""
+    values = [alt.Tooltip("x:Q", format=".4~g", title=x), alt.Tooltip("y:Q", format=".4~r", title=y)]
+    return [*theme.run_tooltip(), *values]
+
+
+def layers(fit, x, y, ends, others=()):
+    """Layers of a fitted law: its band, its line, and lines of other slopes through the middle of the line.
+
+    ``x`` and ``y`` make the encoding of a field; ``ends`` are those of the x axis, which the other slopes
+    reach. The first of these is the paper's; ``others`` are more, as pairs (label, exponent).
+    """
+    band, exponent = band_rows(fit), wording.exponent(fit)
+    references = [("paper's slope", exponent["published"]), *others]
+    label = (
+        f"fit, slope {wording.readable(exponent['value'])}, with its {wording.percent(fit['interval'])} band"
+    )
+    names = [label, *(f"{name}, {wording.published(slope)}" for name, slope in references)]
+    dash = (
+        alt.StrokeDash("line", type="nominal")
+        .scale(domain=names, range=list(theme.DASHES[: len(names)]))
+        .legend(
+            title=None, orient="bottom", direction="vertical", symbolType="stroke", symbolSize=500, offset=4
+        )
+    )
+    lines = [
+        {**row, "line": name}
+        for name, (_, slope) in zip(names[1:], references, strict=True)
+        for row in slope_rows(band, slope, ends)
+    ]
+    area = theme.chart(band).mark_area(style="band", clip=True, aria=False)
+    fitted = theme.chart([{**row, "line": label} for row in band]).mark_line(
+        style="fit", clip=True, aria=False
+    )
+    layers = [
+        area.encode(x=x("x"), y=y("low"), y2="high:Q"),
+        fitted.encode(x=x("x"), y=y("y"), strokeDash=dash),
+    ]
+    if lines:
+        reference = theme.chart(lines).mark_line(style="reference", clip=True, aria=False)
+        layers.insert(1, reference.encode(x=x("x"), y=y("y"), strokeDash=dash))
+    return layers
+
+
+def band_rows(fit):
+    """The fitted line with its band, as rows of x, y, low, high."""
+    band = fit["band"]
+    return [
+        {"x": x, "y": y, "low": low, "high": high}
+        for x, y, low, high in zip(band["x"], band["y"], band["low"], band["high"], strict=True)
+    ]
+
+
+def slope_rows(band, exponent, ends):
+    """A power law through the middle of a fitted line, falling or rising with it: rows at ``ends``."""
+    middle = band[len(band) // 2]
+    sign = 1 if band[-1]["y"] > band[0]["y"] else -1
+    return [{"x": x, "y": middle["y"] * (x / middle["x"]) ** (sign * exponent)} for x in ends]
