@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from scaling import frontier
 
 B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
@@ -21,42 +20,37 @@ SETS = {"cloud": 0.28, "comments": 0.45, "code": 0.62, "readmes": 0.94, "licence
 BYTES_PER_TOKEN = 1.94
 
 
-def study(experiments=("size", "data", "shape"), rename=None, transfer=None, laws=None, seed=0):
+def study(experiments=("size", "data", "shape"), transfer=SETS, name="transformer", diverged=None):
     """Tables, fits, study.json and manifest.json of a simulated study, as a dict of plain values.
 
-    ``rename`` maps the slug of one run, ``transfer`` replaces the transfer sets, ``laws`` selects the fits.
+    ``transfer`` maps transfer sets to their offsets in nats, ``name`` begins the name of every run, and the
+    run of `size` whose N is ``diverged`` has no losses.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     runs, curves, evaluations = {}, [], []
     for experiment, shape, D in _grid(experiments):
-        run = _run(shape, D, random)
+        run = _run(name, shape, D, random)
         if run["run"] in runs:
             runs[run["run"]]["experiments"].append(experiment)
             continue
         run["experiments"].append(experiment)
         runs[run["run"]] = run
         curves += _curve(run, random)
-        evaluations += _evaluate(run, SETS if transfer is None else transfer, random)
+        evaluations += _evaluate(run, transfer, random)
+        if run["N"] == diverged and D == D_ALL:
+            run["status"] = "diverged"
+            for row in (run, *(row for row in curves + evaluations if row["run"] == run["run"])):
+                row |= {key: math.nan for key in row if "loss" in key and key != "loss_by_position"}
     tables = {"runs": list(runs.values()), "curves": curves, "evaluations": evaluations}
-    for rows in tables.values():
-        for row in rows:
-            row["run"] = (rename or {}).get(row["run"], row["run"])
-    fits = _fits(tables, experiments)
-    listed = [{"slug": r["run"], "N": r["N"], "experiments": r["experiments"]} for r in tables["runs"]]
+    config = {"study": "default", "experiments": list(experiments), "tokenizer": {"n_vocab": N_VOCAB}}
     return {
         "tables": tables,
-        "fits": {law: fit for law, fit in fits.items() if laws is None or law in laws},
+        "fits": _fits(tables, experiments),
         "study": {
-            "study": "default",
-            "config": {
-                "study": "default",
-                "experiments": list(experiments),
-                "tokenizer": {"n_vocab": N_VOCAB},
-            },
-            "runs": listed,
-            "versions": {"python": "3.12.0", "torch": "2.13.0"},
+            **{"study": "default", "config": config, "versions": {"python": "3.12.0", "torch": "2.13.0"}},
+            "runs": [{key: run[key] for key in ("run", "N", "experiments")} for run in runs.values()],
         },
-        "manifest": _manifest(),
+        "manifest": _manifest(transfer),
     }
 
 
@@ -98,12 +92,14 @@ def _grid(experiments):
     return [(experiment, *point) for experiment in experiments for point in grid[experiment]]
 
 
-def _run(shape, D, random):
+def _run(name, shape, D, random):
     L, d, h, ff = shape
     N = 2 * d * L * (2 * d + ff)
     steps, status = (S, "finished") if D == D_ALL else (min(S, round(120 * (D / 40_000) ** 0.8)), "stopped")
     loss = _loss(shape, D, steps) + random.normal(0, 0.008)
-    slug = f"transformer-L{L}-d{d}-ff{ff}-h{h}_D{'all' if D == D_ALL else D}_b2048-s1500_cosine-lr0.02_seed0-1a2b3c"
+    slug = (
+        f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{'all' if D == D_ALL else D}_b2048-s1500_cosine-lr0.02_seed0-1a2b3c"
+    )
     speed = 2.3e5 / (1 + N / 30_000)
     return {
         **{"run": slug, "experiments": [], "architecture": "transformer"},
@@ -174,13 +170,18 @@ def _fits(tables, experiments):
     }
 
 
-def _manifest():
-    wheel = {"version": "1.2.3", "licence": "BSD-3-Clause", "sha256": "0123456789abcdef" * 4, "bytes": 1_200_000}
+def _manifest(transfer):
+    wheel = {
+        "version": "1.2.3",
+        "licence": "BSD-3-Clause",
+        "sha256": "0123456789abcdef" * 4,
+        "bytes": 1_200_000,
+    }
     text = {"documents": 900, "bytes": 900_000, "sha256": "ab" * 32, "text_sha256": "cd" * 32}
     shares = {"largest_share": 0.01, "source_shares": {"pandas": 0.5, "scipy": 0.5}}
     return {
         "wheels": [{"source": name, **wheel} for name in ("pandas", "scipy", "sympy")],
-        "sets": {name: text | shares for name in ("prose", *SETS)},
+        "sets": dict.fromkeys(("prose", *transfer), text | shares),
     }
 
 

@@ -135,11 +135,13 @@ def test_licence(tmp_path, header, licence):
 
 SOURCE = '''#!/usr/bin/env python
 """Module."""
+# pylint: a message to a tool
+
 # it's one comment
 # of two lines
 word = "a # sign and \\"quotes\\" and '\'\'\'"
 class A[T]:  # newer than some Pythons
-    r"""Raw \\d."""
+    r"""Raw \\n."""
     attribute = 1
     """Attribute, \\"quoted\\"."""
     def f(self):
@@ -155,7 +157,7 @@ add_newdoc("a", "b", """Added.""")
 def test_docstrings_are_found_whatever_the_grammar():
     assert list(extract.docstrings(SOURCE)) == [
         "Module.",
-        "Raw \\d.",
+        "Raw \\n.",
         'Attribute, "quoted".',
         "Single\n        quotes.",
         "Assigned.",
@@ -266,6 +268,8 @@ def test_same_wheels_same_bytes(pair, tmp_path):
     again = prose(pair[::-1], tmp_path / "b", processes=2)
     assert [sha(path) for path in first] == [sha(path) for path in again]
     rows = [row for path in first for row in pq.read_table(path).to_pylist()]
+    columns = pq.ParquetFile(first[0]).metadata.row_group(0)
+    assert {columns.column(place).compression for place in range(5)} == {"UNCOMPRESSED"}
     assert list(rows[0]) == ["id", "source", "version", "set", "text"]
     assert len(rows) == 80
     assert {row["set"] for row in rows} == {"train", "test"}

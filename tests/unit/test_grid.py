@@ -19,7 +19,7 @@ def config(tmp_path):
     lock.write_text("\n".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}" for name in ("a", "b", "c")))
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config["corpus"] |= {"lock": str(lock), "prose": ["a", "b"]}
-    config["corpus"]["transfer"] = {"code": {"read": "code", "from": ["c"]}}
+    config["corpus"]["transfer"] = [{"set": "code", "read": "code", "from": ["c"]}]
     return config
 
 
@@ -62,9 +62,10 @@ BAD = [
     ("experiments", [], "experiments: found [] (a list), expected a list of names of grids"),
     ("corpus.lock", "no/such.lock", "corpus.lock: found no file 'no/such.lock'"),
     ("corpus.prose", ["a", "z"], "corpus.prose: found unknown wheel 'z', expected one of the lock"),
-    ("corpus.transfer.code.from", ["z"], "corpus.transfer.code.from: found unknown wheel 'z'"),
-    ("corpus.transfer.code.read", "poetry", "found 'poetry' (text), expected one of cloud"),
-    ("corpus.transfer", {"test": {"read": "code", "from": ["c"]}}, "corpus.transfer"),
+    ("corpus.transfer.0.from", ["z"], "corpus.transfer[0].from: found unknown wheel 'z'"),
+    ("corpus.transfer.0.read", "poetry", "found 'poetry' (text), expected one of cloud"),
+    ("corpus.transfer.0.set", "test", "corpus.transfer[0].set: found 'test' (text), expected a name"),
+    ("corpus.transfer", [{"set": "code", "read": "code", "from": ["c"]}] * 2, "the set 'code' twice"),
     ("tokenizer.n_vocab", 100, "tokenizer.n_vocab: found 100, expected a whole number of at least 257"),
     ("study", "My Study", "study: found 'My Study' (text), expected a name of lower-case letters"),
     ("grid.size.shape.1.n_head", 3, "heads that do not divide d_model"),
@@ -128,7 +129,7 @@ def test_a_name_is_readable_and_changes_with_everything_that_affects_the_run(con
 
     name = only(config)
     assert name.startswith("transformer-L1-d8-ff32-h1_Dall_b2048-s1500_cosine-lr")
-    changes = {"S": 1000, "B": 4096, "D": 5000, "learning_rate": 0.1, "warmup": 60, "betas": [0.9, 0.99],
+    changes = {"S": 1000, "B": 4096, "D": 5000, "learning_rate": 0.1, "warmup": 60, "betas": [0.8, 0.99],
                "epsilon": 1e-9, "clip": 0.5, "seed": 1, "test_tokens": 256, "test_points": 9, "patience": 3,
                "snapshots": 2, "n_ctx": 64}  # fmt: skip
     assert set(changes) == set(config["run"])
@@ -147,7 +148,7 @@ def test_learning_rate_follows_its_rule(config):
 
 def test_corpus_is_named_by_what_its_training_text_depends_on(config):
     name = grid.corpus_id(config)
-    assert grid.corpus_id(put(config, "corpus.transfer", {})) == name
+    assert grid.corpus_id(put(config, "corpus.transfer", [])) == name
     assert grid.corpus_id(put(config, "corpus.prose", ["b", "a"])) == name
     for path, value in {"prose": ["a"], "seed": 1, "test_fraction": 0.1}.items():
         assert grid.corpus_id(put(config, f"corpus.{path}", value)) != name

@@ -137,14 +137,13 @@ def smoke(tmp_path_factory):
         "lock": "tests.lock",
         "test_fraction": 0.2,
         "prose": names,
-        "transfer": {
-            "code": {"read": "code", "from": ["alpha"]},
-            "comments": {"read": "comments", "from": ["beta", "gamma"]},
-            "licences": {"read": "licences", "from": names},
-            "readmes": {"read": "readmes", "from": names},
-        },
+        "transfer": [
+            {"set": "code", "read": "code", "from": ["alpha"]},
+            {"set": "comments", "read": "comments", "from": ["beta", "gamma"]},
+            {"set": "licences", "read": "licences", "from": names},
+            {"set": "readmes", "read": "readmes", "from": names},
+        ],
     }
-    # `transfer` of the default study is replaced set by set, since Snakemake merges mappings
     (root / "corpus.yaml").write_text(yaml.safe_dump({"corpus": corpus, "tokenizer": {"n_vocab": 300}}))
     project = Project(root, wheels)
     project.study()

@@ -25,7 +25,7 @@ except UserError as error:
 
 CORPUS = f"results/data/{grid.corpus_id(config)}"
 TOKENS = f"{CORPUS}/{grid.tokenizer_id(config)}"
-TRANSFER = config["corpus"]["transfer"]
+TRANSFER = {transfer["set"]: transfer for transfer in config["corpus"]["transfer"]}
 SETS = ["train", "test", *TRANSFER]
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"

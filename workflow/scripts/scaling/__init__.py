@@ -14,6 +14,7 @@ Modules import only from those above them in this list::
     models       the networks and their snapshots
     evaluation   losses on held-out text; snapshots against transfer sets
     training     one run from its description to its curve
+    benchmark    where the time of a study went
     laws         forms of the laws and the published constants
     fitting      the engine; knows no law by name
     frontier     envelope of the learning curves, compute-efficient sizes

@@ -42,7 +42,7 @@ class Selection:
     ``line(theta)`` maps coefficients (R, K) to intercept and slope, (R,) each, of ln y against ln x, NaN
     where they give none. ``x``, ``y``, ``run`` and ``y_se`` (or None) are the points of the full set of
     runs, as drawn in a chart. ``method`` is a sentence, ``remedy`` what to do where points are too few,
-    ``excluded`` maps runs left out to the reason.
+    ``excluded`` maps runs left out to the reason, ``facts`` join the record of the points.
     """
 
     runs: list[str]
@@ -54,6 +54,7 @@ class Selection:
     method: str
     remedy: str
     excluded: dict[str, str] = field(default_factory=dict)
+    facts: dict = field(default_factory=dict)
     y_se: np.ndarray | None = None
 
 
@@ -113,7 +114,7 @@ def solve(points, *, delta=DELTA, tolerance=1e-9, iterations=5000):
         gradient = (weight * np.clip(residual, -delta, delta)) @ features
         done = (np.abs(gradient) <= tolerance * delta * weight.sum(1, keepdims=True) * reach).all(1)
         theta[todo], converged[todo] = solution, done
-        objective[todo] = (weight * huber(residual, delta)).sum(1)
+        objective[todo[done]] = (weight * huber(residual, delta))[done].sum(1)
         robust = (delta / np.maximum(np.abs(residual), delta))[~done]
         todo, weight, target = todo[~done], weight[~done], target[~done]
     return Solution(theta, objective, converged)
@@ -187,7 +188,8 @@ def fit(law, selection, *, resamples, seed, interval):
             "x": selection.x.tolist(),
             "y": selection.y.tolist(),
             "y_se": None if selection.y_se is None else selection.y_se.tolist(),
-        },
+        }
+        | selection.facts,
         "excluded": [{"run": run, "reason": reason} for run, reason in selection.excluded.items()],
         "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
         "band": {"x": grid.tolist(), "y": lines[0].tolist(), "low": low.tolist(), "high": high.tolist()},

@@ -18,11 +18,10 @@ GRID_POINTS = 60
 NEIGHBOURS = 2
 """Sizes on each side of the best one that a parabola in ln N goes through."""
 SIZE_REMEDY = "add sizes to experiment size"
+CURVE_REMEDY = "add sizes to experiment size, or train for longer than the warm-up"
 DATA_REMEDY = "add smaller subsets D to experiment data, or train longer"
-FRONTIER_REMEDY = (
-    "the best size must lie between two others that have data at the same compute: "
-    "add sizes to experiment size, nearer to each other, or train longer"
-)
+OVERLAP_REMEDY = "add sizes to experiment size, nearer to each other"
+VALLEY_REMEDY = "train the smaller sizes of experiment size for longer, or add sizes between them"
 CONVENTIONS = {"6N": "6N", "head": "output head counted"}
 
 
@@ -75,6 +74,7 @@ def final_losses(runs, curves, convention):
     kept, excluded = _sound(runs, "size", "test_loss")
     _enough(kept, excluded, SIZE_REMEDY)
     sizes, losses = _column(kept, "N"), _column(kept, "test_loss")
+    steps = _extent(_column(kept, "steps"))
     features, line = fitting.straight(sizes)
     return fitting.Selection(
         runs=_names(kept),
@@ -84,7 +84,7 @@ def final_losses(runs, curves, convention):
         y=losses,
         run=_names(kept),
         y_se=_column(kept, "test_loss_se"),
-        method="Last test loss of every run of experiment size, all trained for equally many steps.",
+        method=f"Last test loss of every run of experiment size, after {steps} steps.",
         remedy=SIZE_REMEDY,
         excluded=excluded,
     )
@@ -95,7 +95,9 @@ def data_limited(runs, curves, convention):
 
     The paper takes its largest model, which has room to spare at every D. Here the best size for each D is
     the nearest to that: larger ones overfit before they have learned. A run that saw less than one epoch of
-    its D is limited by compute, not by data, and is left out. A resample takes the best of the runs drawn.
+    its D is limited by compute, not by data, and is left out. ``turned`` counts the D whose best run had
+    passed its lowest test loss when it ended; at the others more steps would still have helped, and the law
+    is flatter than data alone would make it. A resample takes the best of the runs drawn.
     """
     kept, excluded = _sound(runs, "data", "best_test_loss")
     for run in kept:
@@ -119,19 +121,22 @@ def data_limited(runs, curves, convention):
         method="For each D, the lowest test loss of any size of experiment data that saw it at least once.",
         remedy=DATA_REMEDY,
         excluded=excluded,
+        facts={"turned": sum(run["best_step"] < run["steps"] for run in best)},
     )
 
 
 def envelope(runs, curves, convention):
-    """L(C): the lowest loss of any run of experiment `size` at each compute.
+    """L(C): the lowest loss of any run of experiment `size` at each compute that two runs reach.
 
-    Only computes of :func:`interpolate` at which the frontier is ``bracketed``. A resample takes the best
-    of the runs drawn, at the same computes.
+    Where only one run has data there is no choice of size, hence no frontier: that leaves out the beginning
+    of the smallest run and the end of the largest. ``bracketed`` counts the computes at which the best size
+    is known to be the best (:func:`bracketed`); at the others a smaller size, had it been trained for
+    longer, might have reached a lower loss. A resample takes the best of the runs drawn.
     """
     iso = interpolate(runs, curves, convention)
-    inside = iso.bracketed.any(0)
-    _enough(np.flatnonzero(inside), iso.excluded, FRONTIER_REMEDY, "computes on the frontier")
-    compute, losses = iso.compute[inside], iso.loss[:, inside]
+    shared = np.isfinite(iso.loss).sum(0) > 1
+    _enough(np.flatnonzero(shared), iso.excluded, OVERLAP_REMEDY, "computes that two runs reach")
+    compute, losses = iso.compute[shared], iso.loss[:, shared]
     features, line = fitting.straight(compute)
     return fitting.Selection(
         runs=_names(iso.runs),
@@ -140,10 +145,11 @@ def envelope(runs, curves, convention):
         x=compute,
         y=np.exp(losses.min(0)),
         run=[iso.runs[index]["run"] for index in losses.argmin(0)],
-        method="Lower envelope of the learning curves of experiment size past warm-up, where the best size "
-        f"has a smaller and a larger one with data beside it; {CONVENTIONS[convention]} FLOPs.",
-        remedy=FRONTIER_REMEDY,
+        method="Lower envelope of the learning curves of experiment size, past warm-up, at computes that two "
+        f"runs or more reach; {CONVENTIONS[convention]} FLOPs.",
+        remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
+        facts={"bracketed": int(iso.bracketed[:, shared].any(0).sum())},
     )
 
 
@@ -164,7 +170,12 @@ def best_sizes(runs, curves, convention):
         for window, losses in zip(iso.bracketed.T, iso.loss.T, strict=True)
     ])  # fmt: skip
     inside = np.isfinite(vertex)
-    _enough(np.flatnonzero(inside), iso.excluded, FRONTIER_REMEDY, "computes on the frontier")
+    _enough(
+        np.flatnonzero(inside),
+        iso.excluded,
+        VALLEY_REMEDY,
+        "computes whose best size has a worse one on both sides",
+    )
     compute, losses = iso.compute[inside], iso.loss[:, inside]
     run, place = np.nonzero(iso.bracketed[:, inside])
     features, line = valley(np.log(compute)[place], size[run])
@@ -179,7 +190,7 @@ def best_sizes(runs, curves, convention):
         run=[iso.runs[index]["run"] for index in losses.argmin(0)],
         method="Parabolas in ln N through the best size at each compute and up to two on either side, with "
         f"one curvature and a vertex that moves as a power of C; {CONVENTIONS[convention]} FLOPs.",
-        remedy=FRONTIER_REMEDY,
+        remedy=VALLEY_REMEDY,
         excluded=iso.excluded,
     )
 
@@ -198,8 +209,7 @@ class IsoCompute:
     """Learning curves on a common grid of compute.
 
     ``runs``: rows in order of N; ``compute`` (G,) PF-days; ``loss`` (runs, G) ln of the lowest loss so far,
-    infinite where a run has no data; ``bracketed`` (runs, G): the points of the best size and of its
-    neighbours, where the frontier is.
+    infinite where a run has no data; ``bracketed`` (runs, G) as :func:`bracketed` finds them.
     """
 
     runs: list[dict]
@@ -216,10 +226,7 @@ def interpolate(runs, curves, convention):
     never rises: what counts at a compute is the lowest loss up to there. Between test points ln L is
     linear in ln C; nothing is extrapolated.
 
-    The grid spans the computes that at least two runs reach. Of those, the frontier is known where the best
-    size has both a smaller and a larger one with data at the same compute, each with a higher loss. Below,
-    the envelope is only the smallest size's own learning curve or that of a run just past its warm-up;
-    above, only the largest size is left or the smaller ones, which might be better still, have ended.
+    The grid spans the computes that at least two runs reach.
     """
     kept, excluded = _sound(runs, "size", "test_loss")
     traces = {run["run"]: [] for run in kept}
@@ -236,7 +243,7 @@ def interpolate(runs, curves, convention):
         loss = np.minimum.accumulate(np.log(_column(past, "test_loss")))
         spans[run["run"]] = np.log(compute), loss
     kept = [run for run in kept if run["run"] in spans]
-    _enough(kept, excluded, SIZE_REMEDY)
+    _enough(kept, excluded, CURVE_REMEDY)
     first = sorted(compute[0] for compute, _ in spans.values())[1]
     last = sorted(compute[-1] for compute, _ in spans.values())[-2]
     grid = np.linspace(first, max(first, last), GRID_POINTS)
@@ -248,8 +255,9 @@ def bracketed(sizes, losses):
     """Which points lie around a minimum over size that has a neighbour on both sides: (runs, G) booleans.
 
     ``sizes`` (runs,), in order; ``losses`` (runs, G), infinite without data. True for the best size, and
-    for up to two sizes with data on either side of it; false throughout where the best is the smallest or
-    the largest that has data.
+    for up to two sizes with data on either side of it. False throughout where the best is the smallest or
+    the largest that has data: smaller ones have ended and larger ones are still warming up or absent, and
+    they might be better still.
     """
     distinct, which = np.unique(sizes, return_inverse=True)
     lowest = np.array([losses[which == index].min(0) for index in range(len(distinct))])
@@ -313,6 +321,12 @@ def _enough(found, excluded, remedy, what="usable runs"):
         raise UserError(
             f"{len(found)} {what}, at least {fitting.FEWEST} are needed; {''.join(left_out[:1])}{remedy}"
         )
+
+
+def _extent(values):
+    """The range of ``values`` in words, one number where they agree."""
+    ends = dict.fromkeys(f"{value:.0f}" for value in (values.min(), values.max()))
+    return " to ".join(ends)
 
 
 def _finite(value):

@@ -50,7 +50,11 @@ def check(config):
         _check_known([name], config["grid"], "experiments", what="experiment")
     pinned = pins(config["corpus"]["lock"])
     wanted = {"corpus.prose": config["corpus"]["prose"]}
-    wanted |= {f"corpus.transfer.{name}.from": t["from"] for name, t in config["corpus"]["transfer"].items()}
+    sets = config["corpus"]["transfer"]
+    wanted |= {f"corpus.transfer[{i}].from": transfer["from"] for i, transfer in enumerate(sets)}
+    names = [transfer["set"] for transfer in sets]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"corpus.transfer: found the set {min(twice)!r} twice, expected each name once")
     for where, packages in wanted.items():
         _check_known(packages, pinned, where, what="wheel", known_as=f"the lock {config['corpus']['lock']}")
 

@@ -40,7 +40,7 @@ def missing(name, experiments, laws):
         return f"Not in this study: add {_listed(absent)} to `experiments` in the study's config."
     unfitted = [law for law in figure.fits if law not in laws]
     if unfitted:
-        return f"Not fitted in this study: {_listed(unfitted)} (`results/fits/{unfitted[0]}.json`)."
+        return f"Not fitted in this study: {_listed(unfitted)}."
     return None
 
 

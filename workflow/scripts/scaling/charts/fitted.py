@@ -28,35 +28,29 @@ def layers(fit, x, y, ends, others=()):
     reach. The first of these is the paper's; ``others`` are more, as pairs (label, exponent).
     """
     band, exponent = band_rows(fit), wording.exponent(fit)
-    references = [("paper's slope", exponent["published"]), *others]
-    label = (
-        f"fit, slope {wording.readable(exponent['value'])}, with its {wording.percent(fit['interval'])} band"
+    slopes = [("paper's slope", exponent["published"]), *others]
+    value, interval = wording.readable(exponent["value"]), wording.percent(fit["interval"])
+    names = [
+        f"fit, slope {value}, with its {interval} band",
+        *(f"{name}, {wording.published(slope)}" for name, slope in slopes),
+    ]
+    legend = alt.Legend(
+        **{"title": None, "orient": "bottom", "direction": "vertical", "columns": 1, "offset": 4},
+        **{"symbolType": "stroke", "symbolSize": 500},
     )
-    names = [label, *(f"{name}, {wording.published(slope)}" for name, slope in references)]
-    dash = (
-        alt.StrokeDash("line", type="nominal")
-        .scale(domain=names, range=list(theme.DASHES[: len(names)]))
-        .legend(
-            title=None, orient="bottom", direction="vertical", symbolType="stroke", symbolSize=500, offset=4
-        )
-    )
-    lines = [
+    dashes = alt.Scale(domain=names, range=list(theme.DASHES[: len(names)]))
+    place = {"x": x("x"), "y": y("y"), "strokeDash": alt.StrokeDash("line:N", scale=dashes, legend=legend)}
+    reference = [
         {**row, "line": name}
-        for name, (_, slope) in zip(names[1:], references, strict=True)
+        for name, (_, slope) in zip(names[1:], slopes, strict=True)
         for row in slope_rows(band, slope, ends)
     ]
     area = theme.chart(band).mark_area(style="band", clip=True, aria=False)
-    fitted = theme.chart([{**row, "line": label} for row in band]).mark_line(
+    dashed = theme.chart(reference).mark_line(style="reference", clip=True, aria=False)
+    line = theme.chart([{**row, "line": names[0]} for row in band]).mark_line(
         style="fit", clip=True, aria=False
     )
-    layers = [
-        area.encode(x=x("x"), y=y("low"), y2="high:Q"),
-        fitted.encode(x=x("x"), y=y("y"), strokeDash=dash),
-    ]
-    if lines:
-        reference = theme.chart(lines).mark_line(style="reference", clip=True, aria=False)
-        layers.insert(1, reference.encode(x=x("x"), y=y("y"), strokeDash=dash))
-    return layers
+    return [area.encode(x=x("x"), y=y("low"), y2="high:Q"), dashed.encode(**place), line.encode(**place)]
 
 
 def band_rows(fit):

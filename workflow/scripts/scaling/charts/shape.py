@@ -113,6 +113,6 @@ def panel(varied, rows, y_ends):
         marks.mark_line(style="reference", aria=False),
         bars.mark_rule(style="error", aria=False).encode(x=x, y=y("low"), y2="high:Q"),
         marks.mark_point(style="measured", filled=True, opacity=1).encode(
-            size=alt.Size("base:N").scale(domain=[False, True], range=[45, 130]).legend(None)
+            size=alt.Size("base:O").scale(domain=[False, True], range=[45, 130]).legend(None)
         ),
     ).properties(width=132, height=200)

@@ -39,6 +39,7 @@ CONFIG = {
         "tickColor": MUTED,
         "tickSize": 4,
         "labelOverlap": "greedy",
+        "labelSeparation": 5,
     },
     "legend": {
         "labelColor": INK,
@@ -48,6 +49,7 @@ CONFIG = {
         "titleFontSize": 11,
         "titleFontWeight": "normal",
         "titleLimit": 300,
+        "columns": 7,
         "gradientThickness": 9,
         "gradientStrokeColor": None,
         "offset": 10,
@@ -68,18 +70,8 @@ CONFIG = {
 
 DASHES = ([1, 0], [7, 4], [2, 3], [9, 3, 2, 3])
 CATEGORY_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa3377", "#9c7a00", "#3ba7dd", "#6f5fc6", "#7a4b2a")
-CATEGORY_SHAPES = (
-    *(
-        "circle",
-        "square",
-        "triangle-up",
-        "diamond",
-        "cross",
-        "triangle-down",
-        "triangle-right",
-        "triangle-left",
-    ),
-)
+CATEGORY_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
+CATEGORY_SHAPES += ["triangle-down", "triangle-right", "triangle-left"]
 MOST_NAMED = 12
 """Sizes that a legend of N names one by one; more get a gradient."""
 
@@ -97,19 +89,20 @@ def ticks(low, high, most=8):
 
     Powers of ten over three decades or more; 1, 2, 5 over one or more; evenly spaced round values below.
     """
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for mantissas, fewest in (((1,), 3), ((1, 2, 5), 4)):
-        values = [float(f"{m}e{power}") for power in powers for m in mantissas]
-        values = [value for value in values if low <= value <= high]
+        values = _of_decades(low, high, mantissas)
         if len(values) >= fewest:
             return values[:: math.ceil(len(values) / most)]
-    step = next(
-        float(f"{m}e{power}")
-        for power in range(powers[0] - 4, powers[-1] + 1)
-        for m in (1, 2, 5)
-        if (high - low) / float(f"{m}e{power}") <= most
-    )
+    finest = math.floor(math.log10((high - low) / most))
+    steps = (float(f"{m}e{power}") for power in (finest, finest + 1) for m in (1, 2, 5))
+    step = next(step for step in steps if high - low <= most * step)
     return [float(f"{k * step:.10g}") for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _of_decades(low, high, mantissas):
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [float(f"{m}e{power}") for power in powers for m in mantissas]
+    return [value for value in values if low <= value <= high]
 
 
 def domain(values, room=0.04):
@@ -142,26 +135,40 @@ def loss_axis(rows, title=LOSS_TITLE):
 
 def compute_axis(field, ends):
     """The encoding of a compute ``field`` (PF-days) on x: tens, whose powers :func:`exponents` adds."""
-    axis = log_axis(alt.X, field, ends, C_TITLE, "{:.0e}".format)
-    if powers(ends):
-        axis = axis.axis(alt.Axis(title=C_TITLE, values=powers(ends), labelExpr="'10'", labelOffset=-6))
-    return axis
+    values = compute_ticks(ends)
+    labels = labelled(values, lambda value: _mantissa_and_exponent(value)[0])
+    axis = alt.Axis(title=C_TITLE, labelOffset=-6, **labels)
+    return alt.X(field, type="quantitative").scale(type="log", domain=ends, nice=False).axis(axis)
+
+
+def compute_ticks(ends):
+    """Ticks of an axis of compute: powers of ten if two or more lie between ``ends``, else :func:`ticks`."""
+    powers = _of_decades(*ends, (1,))
+    return powers[:: math.ceil(len(powers) / 8)] if len(powers) >= 2 else ticks(*ends, most=5)
 
 
 def exponents(ends):
-    """Layers that raise the exponents over the tens of :func:`compute_axis`: none for a short axis.
+    """Layers that raise the exponents over the tens of :func:`compute_axis`.
 
     Marks of their own, because fonts without superscripts (Liberation Sans) would change the label's face.
     """
-    rows = [{"x": power, "exponent": f"{math.log10(power):.0f}".replace("-", "−")} for power in powers(ends)]
-    text = chart(rows).mark_text(style="exponent", align="left", baseline="middle", dy=10, dx=1, aria=False)
-    return [text.encode(x=compute_axis("x", ends), y=alt.value("height"), text="exponent:N")] if rows else []
+    layers, y = [], alt.value("height")
+    labels = {value: _mantissa_and_exponent(value) for value in compute_ticks(ends)}
+    for mantissa in dict.fromkeys(mantissa for mantissa, _ in labels.values()):
+        rows = [{"x": value, "exponent": e} for value, (m, e) in labels.items() if m == mantissa]
+        half = sum(3.5 if character in "·." else 6.1 for character in mantissa) / 2
+        text = chart(rows).mark_text(
+            style="exponent", align="left", baseline="middle", dy=10, dx=half - 5, aria=False
+        )
+        layers.append(text.encode(x=compute_axis("x", ends), y=y, text="exponent:N"))
+    return layers
 
 
-def powers(ends):
-    """The ticks between ``ends`` if all are powers of ten, else an empty list."""
-    values = ticks(*ends)
-    return values if all(f"{value:.0e}".startswith("1e") for value in values) else []
+def _mantissa_and_exponent(value):
+    """'10' and its power, or '2·10' and its power, as texts."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    base = "10" if float(mantissa) == 1 else f"{float(mantissa):g}·10"
+    return base, str(int(exponent)).replace("-", "−")
 
 
 def N_colour(sizes, field="N"):
@@ -169,8 +176,7 @@ def N_colour(sizes, field="N"):
     sizes = sorted(set(sizes))
     ends = [sizes[0], sizes[-1]] if len(sizes) > 1 else [sizes[0] / 2, sizes[0] * 2]
     if len(sizes) <= MOST_NAMED:
-        columns = alt.ExprRef(f"width < 420 ? 4 : {len(sizes)}")
-        form = {"type": "symbol", "symbolType": "circle", "columns": columns, **labelled(sizes, wording.si)}
+        form = {"type": "symbol", "symbolType": "circle", **labelled(sizes, wording.si)}
     else:
         length = alt.ExprRef("min(width, 240)")
         form = {"type": "gradient", "gradientLength": length, **labelled(ticks(*ends, most=5), wording.si)}
@@ -191,7 +197,7 @@ def category(field, names, first=None):
     shapes = [CATEGORY_SHAPES[(i + 1) % len(CATEGORY_SHAPES)] for i in cycle]
     if first is not None:
         names, colours, shapes = [first, *names], [INK, *colours], [CATEGORY_SHAPES[0], *shapes]
-    legend = alt.Legend(title=None, orient="top", columns=alt.ExprRef("width < 420 ? 3 : 8"), symbolSize=60)
+    legend = alt.Legend(title=None, orient="top", symbolSize=60)
     return {
         "color": alt.Color(field).scale(domain=names, range=colours).legend(legend),
         "shape": alt.Shape(field).scale(domain=names, range=shapes).legend(legend),
@@ -213,7 +219,7 @@ def run_tooltip():
 
 def with_error(row, error):
     """``row`` with the ends of one standard error about its y; without them where the error is unknown."""
-    if error is None or not math.isfinite(error):
+    if error is None:
         return row
     return {**row, "low": row["y"] - error, "high": row["y"] + error}
 

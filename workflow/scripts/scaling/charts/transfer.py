@@ -32,7 +32,7 @@ def draw(tables, fits):
         x=x("x"),
         y=y("y"),
         **mark,
-        size=alt.Size("stage:N").scale(domain=[DURING, END], range=[16, 70]).legend(legend),
+        size=alt.Size("stage:O").scale(domain=[DURING, END], range=[16, 70]).legend(legend),
         tooltip=[
             "set:N",
             *theme.run_tooltip(),
@@ -56,7 +56,7 @@ def draw(tables, fits):
         marks.mark_point(filled=True, opacity=0.9),
     )
     sizes = len({point["run"] for point in points})
-    offsets = [f"{name} {offset:+.2f}" for name, offset in mean_offsets(points, names)]
+    offsets = [f"{name} {wording.signed(offset, 2)}" for name, offset in mean_offsets(points, names)]
     caption = (
         f"{wording.counted(sizes, 'size')}, each during training and at its "
         "end; bars: one standard error. Mean offset from the test loss at the end, in nats per token: "

@@ -36,7 +36,7 @@ def draw(tables, fits):
         theme.error_bars(points, x, y).encode(color=mark["color"]),
         base.mark_point(filled=True, size=55, opacity=1).encode(shape=mark["shape"], tooltip=tooltip),
     )
-    slopes = [f"{name} {slope:.3f}" for name, slope in slopes_in_N(points, [TEST, *names])]
+    slopes = [f"{name} {wording.signed(slope, 3)}" for name, slope in slopes_in_N(points, [TEST, *names])]
     caption = (
         "Loss at the end of training; bars: one standard error. Slope of a straight line in log-log: "
         f"{', '.join(slopes)}."

@@ -2,7 +2,7 @@
 
 import math
 
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+DIGITS, RAISED = "−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def significant(value, digits=3):
@@ -50,6 +50,11 @@ def published(value):
     return f"{float(mantissa):g} × 10{superscript(int(exponent))}"
 
 
+def signed(value, places):
+    """A difference with its sign: −0.057, +0.28."""
+    return f"{value:+.{places}f}".replace("-", "−")
+
+
 def percent(share):
     """A share as a percentage: 0.9 -> '90 %'."""
     return f"{100 * share:.3g} %"
@@ -57,7 +62,12 @@ def percent(share):
 
 def superscript(integer):
     """An integer as an exponent: -12 -> '⁻¹²'."""
-    return str(integer).translate(SUPERSCRIPT)
+    return str(integer).replace("-", "−").translate(str.maketrans(DIGITS, RAISED))
+
+
+def lowered(text):
+    """The inverse of :func:`superscript`: '⁻¹²' -> '−12'."""
+    return text.translate(str.maketrans(RAISED, DIGITS))
 
 
 def exponent(fit):

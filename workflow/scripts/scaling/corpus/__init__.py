@@ -3,8 +3,8 @@
 Modules import only from those above them in this list::
 
     wheels       fetching a pinned wheel, reading it as a zip, what its metadata says
-    extract      a file of a wheel to pieces of text, by kind
     clean        a docstring to paragraphs of prose
+    extract      a file of a wheel to pieces of text, by kind
     dedup        near-duplicate paragraphs, by shingles of eight words
     documents    wheels to documents, their split, their order, their table on disk
 

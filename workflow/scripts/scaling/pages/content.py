@@ -7,12 +7,13 @@ from scaling.charts import catalog, drawing, wording
 from scaling.units import pf_days
 
 CAVEAT = (
-    "The paper's models are thousands to millions of times larger, read contexts of 1,024 tokens from a vocabulary "
-    "of 50,257, and see far more text. At a small scale the embeddings and the output head, which N leaves out, hold "
-    "a large share of the parameters and of the compute; a short context and a small vocabulary leave less to learn; "
-    "and learning rate, warm-up and batch weigh differently on each size. Exponents are therefore expected to differ "
-    "from the paper's, and their intervals cover the scatter between runs, not these differences. Scales such as N_c "
-    "depend on vocabulary and text and have no meaning of their own."
+    "The paper's models reach 1.5 billion parameters, read contexts of 1,024 tokens from a vocabulary "
+    "of 50,257 and see some 20 billion tokens of text. At a small scale the embeddings and the output "
+    "head, which N leaves out, hold a large share of the parameters and of the compute; a short context "
+    "and a small vocabulary leave less to learn; and learning rate, warm-up and batch weigh differently "
+    "on each size. Exponents are therefore expected to differ from the paper's, and their intervals "
+    "cover the scatter between runs, not these differences. Scales such as N_c depend on vocabulary and "
+    "text and have no meaning of their own."
 )
 
 
@@ -22,15 +23,17 @@ def page(study, tables, fits, manifest):
     ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law, ``manifest`` the corpus's own.
     """
     runs, carried = tables["runs"], drawing.experiments(tables["runs"])
+    fits = {law: fits[law] for law in catalog.laws(carried) if law in fits}
     return {
         "study": study["study"],
         "lead": lead(runs, fits),
         "key_numbers": key_numbers(runs, fits),
         "figures": [figure(name, tables, fits, carried) for name in catalog.FIGURES],
-        "exponents": [row for fit in fits.values() for row in parameters(fit)],
+        "interval": " or ".join(sorted({wording.percent(fit["interval"]) for fit in fits.values()})),
+        "exponents": [block for fit in fits.values() for block in exponents(fit)],
         "excluded": excluded(runs, fits),
         "caveat": CAVEAT,
-        "runs": [run_row(run, tables["evaluations"]) for run in sorted(runs, key=lambda run: (run["N"], run["D"]))],
+        "runs": run_rows(runs, tables["evaluations"]),
         "sets": set_rows(runs, tables["evaluations"], manifest),
         "config": study["config"],
         "config_digest": provenance.digest(study["config"]),
@@ -102,23 +105,35 @@ def figure(name, tables, fits, experiments):
     return {"name": name, "title": title, "spec": spec, "caption": drawn.caption}
 
 
-def parameters(fit):
-    """Rows of the table of exponents: one for each parameter of a law, in each convention it is fitted in."""
-    blocks = [fit, *(block for key, block in fit.items() if key.startswith("with_"))]
+def exponents(fit):
+    """What the table of exponents shows of a fit: one block for each convention that it is fitted in."""
+    law = fit["law"]
+    blocks = {law: fit} | {f"{law}-{key}": block for key, block in fit.items() if key.startswith("with_")}
     return [
         {
-            "law": fit["law"],
             "formula": fit["formula"],
-            "source": fit["source"],
-            "convention": None if block is fit else block["x_label"],
-            "parameter": parameter,
-            "interval": wording.percent(block["interval"]),
-            "runs": block["data"]["runs"],
-            "points": block["data"]["points"],
-            "verdict": verdict(parameter),
+            "convention": block["x_label"].removeprefix(fit["x_label"]).strip(", "),
+            "data": [wording.counted(block["data"][f"{what}s"], what) for what in ("run", "point")],
+            "rows": [
+                {**row, "id": f"{name}-{key}", "verdict": verdict(row)}
+                for key, row in block["parameters"].items()
+            ],
+            "others": others(wording.exponent(fit)["comparisons"]) if block is fit else [],
         }
-        for block in blocks
-        for parameter in block["parameters"].values()
+        for name, block in blocks.items()
+    ]
+
+
+def others(comparisons):
+    """Other published values, one line a source: pairs (value or range of values, source)."""
+    sources = {}
+    for other in comparisons:
+        sources.setdefault(other["source"].split(":")[0].split(",")[0], []).append(other)
+    return [
+        (wording.published(found[0]["value"]), found[0]["source"])
+        if len(found) == 1
+        else (" to ".join(wording.published(pick(o["value"] for o in found)) for pick in (min, max)), source)
+        for source, found in sources.items()
     ]
 
 
@@ -127,9 +142,8 @@ def verdict(parameter):
     published = parameter["published"]
     if parameter["low"] <= published <= parameter["high"]:
         return "interval contains the paper's value"
-    if parameter["unit"] is not None:
-        return "differs; depends on vocabulary and text"
-    return "steeper than the paper's" if parameter["value"] > published else "shallower than the paper's"
+    above, below = ("steeper", "shallower") if parameter["unit"] is None else ("larger", "smaller")
+    return f"{above if parameter['value'] > published else below} than the paper's"
 
 
 def excluded(runs, fits):
@@ -141,23 +155,26 @@ def excluded(runs, fits):
     return [{"run": run, "reason": reason, "laws": laws} for (run, reason), laws in reasons.items()]
 
 
-def run_row(run, evaluations):
-    """A row of the table of runs: the run itself and its last bits per byte on the test split."""
-    tested = [e for e in evaluations if e["run"] == run["run"] and e["set"] == "test"]
-    last = max(tested, key=lambda e: e["step"], default=None)
-    return {**run, "shape": wording.shape(run), "bits_per_byte": last and last["bits_per_byte"]}
+def run_rows(runs, evaluations):
+    """The table of runs in order of N and D: each run and its last bits per byte on the test split."""
+    tested = sorted((e for e in evaluations if e["set"] == "test"), key=lambda e: e["step"])
+    last = {e["run"]: e["bits_per_byte"] for e in tested}
+    ordered = sorted(runs, key=lambda run: (run["N"], run["D"]))
+    return [{**run, "bits_per_byte": last.get(run["run"])} for run in ordered]
 
 
 def set_rows(runs, evaluations, manifest):
-    """A row for each evaluated set: losses of the largest converged run of `size` at its end, the test split first."""
+    """A row for each evaluated set, the test split first: final losses of the largest run of `size`."""
     sizes = [run for run in runs if "size" in run["experiments"] and run["status"] != "diverged"]
     if not sizes:
         return []
     largest = max(sizes, key=lambda run: run["N"])
     found = [e for e in evaluations if e["run"] == largest["run"]]
-    final = [e for e in found if e["step"] == max(e["step"] for e in found)]
+    end = max((e["step"] for e in found), default=None)
+    final = [e for e in found if e["step"] == end]
     test = next((e["loss"] for e in final if e["set"] == "test"), math.nan)
     order = sorted(final, key=lambda e: (e["set"] != "test", e["loss"]))
     return [
-        {**e, "offset": e["loss"] - test, "N": largest["N"], "text": manifest["sets"].get(e["set"])} for e in order
+        {**e, "offset": e["loss"] - test, "N": largest["N"], "text": manifest["sets"].get(e["set"])}
+        for e in order
     ]

@@ -12,7 +12,10 @@ from scaling import provenance
 from scaling.charts import drawing, wording
 
 TEMPLATES = Path(__file__).parent / "templates"
-SYMBOL = re.compile(r"\b([A-Za-zα-ω]{1,2})_([A-Za-z]+)\b")
+SYMBOL = re.compile(r"\b([A-Za-zα-ω])_([A-Za-z]+)\b")
+CODE = re.compile("`([^`]+)`")
+POWER = re.compile(r"\^(\w+)")
+RAISED = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 
 def write_figure(title, drawn, html, svg, png):
@@ -58,8 +61,11 @@ def library(folder):
 
 
 def symbols(text):
-    """Text as HTML with the symbols of the field set as such: α_N as an italic α with a subscript N."""
-    return Markup(SYMBOL.sub(r"<var>\1</var><sub>\2</sub>", str(escape(text))))
+    """Text as HTML with the symbols of the field set as such: subscripts, powers, `names`."""
+    html = CODE.sub(r"<code>\1</code>", str(escape(text)))
+    html = POWER.sub(r"<sup>\1</sup>", html)
+    html = RAISED.sub(lambda match: f"<sup>{wording.lowered(match[0])}</sup>", html)
+    return Markup(SYMBOL.sub(r"<var>\1</var><sub>\2</sub>", html))
 
 
 def as_yaml(value):

@@ -1,0 +1,224 @@
+"""Every figure from a simulated study: specification, picture, text alternative, data."""
+
+import csv
+import json
+import math
+import re
+import sys
+from xml.etree import ElementTree
+
+import altair as alt
+import figure as figure_script
+import pytest
+import simulated
+from scaling.charts import catalog, drawing, fitted, shape, theme, transfer, wording
+from scaling.provenance import UserError
+
+COMPUTE, N, LOSS = "training compute C (PF-days)", "non-embedding parameters N", "test loss (nats per token)"
+TITLES = {
+    "learning_curves": [COMPUTE, LOSS, N],
+    "N_opt": [COMPUTE, f"best {N}"],
+    "loss_vs_N": [N, LOSS],
+    "loss_vs_D": ["training set D (tokens)", LOSS, N],
+    "transfer": [LOSS, "loss on the other text (nats per token)"],
+    "transfer_vs_N": [N, "loss (nats per token)"],
+    "shape": ["loss increase (%)", "d_ff / d_model", "d_model / n_layer", "d_model / n_head"],
+}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return simulated.study()
+
+
+@pytest.fixture(scope="module")
+def drawings(study):
+    return {name: drawing.draw(name, study["tables"], study["fits"]) for name in catalog.FIGURES}
+
+
+@pytest.fixture(scope="module")
+def pictures(drawings):
+    return {name: drawing.svg(drawing.specification(drawn)) for name, drawn in drawings.items()}
+
+
+@pytest.mark.parametrize("name", catalog.FIGURES)
+def test_specification_is_valid_and_draws(name, drawings, pictures):
+    alt.Chart.from_dict(drawing.specification(drawings[name]))  # raises for what the schema does not know
+    text = pictures[name]
+    root = ElementTree.fromstring(text)
+    for title in TITLES[name]:
+        assert f">{title}<" in text
+    symbols = [g for g in root.iter() if "mark-symbol role-mark" in g.get("class", "")]
+    points = [row for series, rows in drawings[name].data for row in rows if series != "fit"]
+    assert sum(len(group) for group in symbols) >= len(points) > 5
+    assert "NaN" not in text
+    assert "undefined" not in text
+    assert drawing.png(text).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", catalog.FIGURES)
+def test_text_alternative_holds_the_caption(name, drawings, pictures):
+    root = ElementTree.fromstring(pictures[name])
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == drawings[name].description
+    assert drawings[name].caption in drawings[name].description
+
+
+@pytest.mark.parametrize("name", ["learning_curves", "N_opt", "loss_vs_N", "loss_vs_D"])
+def test_fitted_charts_say_what_the_fit_says(name, drawings, study):
+    fit = study["fits"][catalog.FIGURES[name].fits[0]]
+    parameter = wording.exponent(fit)
+    for number in (parameter["value"], parameter["low"], parameter["high"]):
+        assert wording.readable(number) in drawings[name].caption
+    spec = json.dumps(drawing.specification(drawings[name]), ensure_ascii=False)
+    assert f"fit, slope {wording.readable(parameter['value'])}, with its 90 % band" in spec
+    assert f"paper's slope, {parameter['published']:g}" in spec
+    drawn = dict(drawings[name].data)["fit"]
+    assert [row["low"] for row in drawn] == fit["band"]["low"]
+    assert [row["high"] for row in drawn] == fit["band"]["high"]
+
+
+def test_reference_line_has_the_published_slope_and_meets_the_fit(study):
+    for law in ("L_C", "N_opt"):
+        band = fitted.band_rows(study["fits"][law])
+        middle = band[len(band) // 2]
+        published = wording.exponent(study["fits"][law])["published"]
+        start, end = fitted.slope_rows(band, published, [middle["x"], 100 * middle["x"]])
+        assert start["y"] == pytest.approx(middle["y"])
+        slope = math.log(end["y"] / start["y"]) / math.log(100)
+        assert slope == pytest.approx(published if law == "N_opt" else -published)
+
+
+def test_colour_of_N_runs_from_the_smallest_to_the_largest():
+    encoding = theme.N_colour([442368, 768, 24576, 768]).to_dict()
+    assert encoding["scale"] == {"type": "log", "domain": [768, 442368]}
+    assert encoding["legend"]["values"] == [768, 24576, 442368]
+    many = theme.N_colour([round(1000 * 1.5**k) for k in range(theme.MOST_NAMED + 1)]).to_dict()
+    assert many["legend"]["type"] == "gradient"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (8e-13, 2e-8, [1e-12, 1e-11, 1e-10, 1e-9, 1e-8]),
+        (700, 50_000, [1000, 2000, 5000, 10_000, 20_000, 50_000]),
+        (3.1, 6.3, [3.5, 4, 4.5, 5, 5.5, 6]),
+        (3.13, 3.36, [3.15, 3.2, 3.25, 3.3, 3.35]),
+        (4.0001, 4.0002, [4.0001, 4.00012, 4.00014, 4.00016, 4.00018, 4.0002]),
+    ],
+)
+def test_ticks_are_round_and_enough(low, high, expected):
+    assert theme.ticks(low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ([8e-14, 2e-9], {"10": ["−13", "−12", "−11", "−10", "−9"]}),
+        ([5e-11, 3e-9], {"10": ["−10", "−9"]}),
+        ([2e-9, 6e-9], {"2·10": ["−9"], "3·10": ["−9"], "4·10": ["−9"], "5·10": ["−9"], "6·10": ["−9"]}),
+        ([9e-10, 6e-9], {"2·10": ["−9"], "4·10": ["−9"], "6·10": ["−9"]}),
+    ],
+)
+def test_tens_carry_their_exponents(ends, expected):
+    found = {}
+    for layer in theme.exponents(ends):
+        spec = layer.to_dict()
+        (rows,) = spec["datasets"].values()
+        axis = spec["encoding"]["x"]["axis"]
+        labels = dict(zip(axis["values"], re.findall(r"'([^']*)'", axis["labelExpr"]), strict=True))
+        for row in rows:
+            found.setdefault(labels[row["x"]], []).append(row["exponent"])
+    assert found == expected
+
+
+def test_unknown_error_leaves_the_bar_out():
+    assert theme.with_error({"y": 3.0}, 0.1) == {"y": 3.0, "low": 2.9, "high": 3.1}
+    assert theme.with_error({"y": 3.0}, None) == theme.with_error({"y": 3.0}, math.nan) == {"y": 3.0}
+
+
+def test_each_shape_panel_varies_one_property(study):
+    base, panels = shape.arranged(drawing.converged(study["tables"]["runs"], "shape"))
+    assert (base["n_layer"], base["d_model"], base["d_ff"], base["n_head"]) == (2, 32, 128, 2)
+    values = {varied.name: sorted(varied.of(run) for run in members) for varied, members in panels.items()}
+    assert values["feed-forward ratio"] == [1, 2, 4, 10]
+    assert values["aspect ratio"] == [2, 26 / 3, 16, 45]
+    assert values["head dimension"] == [4, 8, 16, 32]
+
+
+def test_shape_losses_are_relative_to_the_best(drawings, study):
+    losses = [run["test_loss"] for run in study["tables"]["runs"] if "shape" in run["experiments"]]
+    rows = dict(drawings["shape"].data)["measured"]
+    assert min(row["y"] for row in rows) == 0
+    assert max(row["y"] for row in rows) == pytest.approx(100 * (max(losses) / min(losses) - 1))
+
+
+def test_transfer_holds_every_snapshot_and_marks_the_last(study):
+    points = transfer.measured(study["tables"])
+    assert len(points) == len(simulated.SIZES) * 4 * len(simulated.SETS)
+    ends = {(point["run"], point["step"]) for point in points if point["stage"] == transfer.END}
+    assert len(ends) == len(simulated.SIZES)
+    assert {step for _, step in ends} == {simulated.S}
+    offsets = dict(transfer.mean_offsets(points, list(simulated.SETS)))
+    assert offsets["headers"] == pytest.approx(simulated.SETS["headers"], abs=0.1)
+    assert transfer.nearest_first(points)[0] == "cloud"
+
+
+def test_diverged_run_is_not_drawn():
+    study = simulated.study(diverged=6144)
+    for name in catalog.FIGURES:
+        drawn = drawing.draw(name, study["tables"], study["fits"])
+        spec = drawing.specification(drawn)
+        json.dumps(spec, allow_nan=False)
+        assert 6144 not in {row.get("N") for _, rows in drawn.data for row in rows}
+
+
+def test_missing_experiment_and_fit_are_named(study):
+    assert catalog.missing("loss_vs_D", ["size"], ["L_D"]) == (
+        "Not in this study: add `data` to `experiments` in the study's config."
+    )
+    assert "`L_D`" in catalog.missing("loss_vs_D", ["size", "data"], [])
+    assert catalog.missing("loss_vs_D", ["size", "data"], ["L_D"]) is None
+    assert catalog.available(["shape"]) == ["shape"]
+    with pytest.raises(UserError, match="add `data`"):
+        drawing.draw("loss_vs_D", simulated.study(("size",))["tables"], study["fits"])
+
+
+def test_study_without_transfer_sets_says_so():
+    study = simulated.study(("size",), transfer={})
+    with pytest.raises(UserError, match=r"corpus\.transfer"):
+        drawing.draw("transfer", study["tables"], study["fits"])
+
+
+def test_numbers_read_well():
+    assert [wording.si(n) for n in (768, 24576, 999_999, 14_000_000)] == ["768", "24.6k", "1M", "14M"]
+    assert wording.words(442_368) == "442 thousand"
+    assert wording.significant(0.07091) == "0.0709"
+    assert [wording.published(x) for x in (0.076, 8.8e13)] == ["0.076", "8.8 × 10¹³"]
+    assert wording.scientific(2.24e-7) == "2.2 × 10⁻⁷"
+    assert wording.lowered(wording.superscript(-12)) == "−12"
+
+
+def test_script_writes_all_four_files(tmp_path_factory, study, monkeypatch):
+    folder = simulated.write(study, tmp_path_factory.getbasetemp())  # where test_pages.py finds the library
+    outputs = {form: folder / "figures" / f"loss_vs_N.{form}" for form in ("html", "svg", "png", "csv")}
+    arguments = ["--name", "loss_vs_N", "--tables", str(folder / "tables"), "--fits", str(folder / "fits")]
+    arguments += [part for form, path in outputs.items() for part in (f"--{form}", str(path))]
+    monkeypatch.setattr(sys, "argv", ["figure.py", *arguments])
+    figure_script.main()
+    page = outputs["html"].read_text(encoding="utf-8")
+    assert "vegaEmbed" in page
+    assert not re.search(r'(src|href)="http', page)
+    with outputs["csv"].open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    measured = [row for row in rows if row["series"] == "measured"]
+    assert [float(row["y"]) for row in measured] == study["fits"]["L_N"]["data"]["y"]
+    assert all(float(row["low"]) < float(row["y"]) < float(row["high"]) for row in measured)
+
+
+def test_damaged_table_is_named(tmp_path):
+    (tmp_path / "runs.parquet").write_bytes(b"no parquet")
+    with pytest.raises(UserError, match=r"runs\.parquet is damaged"):
+        drawing.read_tables(tmp_path, ["runs"])
+    with pytest.raises(UserError, match=r"curves\.parquet does not exist"):
+        drawing.read_tables(tmp_path, ["curves"])
