@@ -165,20 +165,25 @@ def test_transfer_holds_every_snapshot_and_marks_the_last(study):
 
 
 def test_diverged_run_is_not_drawn():
-    study = simulated.study(diverged=6144)
-    for name in catalog.FIGURES:
-        drawn = drawing.draw(name, study["tables"], study["fits"])
-        spec = drawing.specification(drawn)
-        json.dumps(spec, allow_nan=False)
-        assert 6144 not in {row.get("N") for _, rows in drawn.data for row in rows}
+    study = simulated.study(diverged=13824)
+    name = next(run["run"] for run in study["tables"]["runs"] if run["status"] == "diverged")
+    study["tables"]["curves"][0]["test_loss"] = math.nan
+    for figure in catalog.FIGURES:
+        drawn = drawing.draw(figure, study["tables"], study["fits"])
+        json.dumps(drawing.specification(drawn), allow_nan=False)
+        assert name not in {row.get("run") for _, rows in drawn.data for row in rows}
+        if figure == "learning_curves":
+            assert "7 sizes" in drawn.caption
 
 
 def test_missing_experiment_and_fit_are_named(study):
-    assert catalog.missing("loss_vs_D", ["size"], ["L_D"]) == (
+    assert catalog.missing("loss_vs_D", ["size"], {"L_D": {}}) == (
         "Not in this study: add `data` to `experiments` in the study's config."
     )
-    assert "`L_D`" in catalog.missing("loss_vs_D", ["size", "data"], [])
-    assert catalog.missing("loss_vs_D", ["size", "data"], ["L_D"]) is None
+    assert "`L_D`" in catalog.missing("loss_vs_D", ["size", "data"], {})
+    assert catalog.missing("loss_vs_D", ["size", "data"], {"L_D": {}}) is None
+    unfitted = {"L_D": {"unfitted": "L_D cannot be fitted: 0 usable runs"}}
+    assert catalog.missing("loss_vs_D", ["size", "data"], unfitted) == "L_D cannot be fitted: 0 usable runs."
     assert catalog.available(["shape"]) == ["shape"]
     with pytest.raises(UserError, match="add `data`"):
         drawing.draw("loss_vs_D", simulated.study(("size",))["tables"], study["fits"])
@@ -193,7 +198,7 @@ def test_study_without_transfer_sets_says_so():
 def test_numbers_read_well():
     assert [wording.si(n) for n in (768, 24576, 999_999, 14_000_000)] == ["768", "24.6k", "1M", "14M"]
     assert wording.words(442_368) == "442 thousand"
-    assert wording.significant(0.07091) == "0.0709"
+    assert [wording.readable(x) for x in (0.07091, -0.0407, 2.1e11)] == ["0.0709", "−0.0407", "2.10 × 10¹¹"]
     assert [wording.published(x) for x in (0.076, 8.8e13)] == ["0.076", "8.8 × 10¹³"]
     assert wording.scientific(2.24e-7) == "2.2 × 10⁻⁷"
     assert wording.lowered(wording.superscript(-12)) == "−12"
@@ -214,6 +219,20 @@ def test_script_writes_all_four_files(tmp_path_factory, study, monkeypatch):
     measured = [row for row in rows if row["series"] == "measured"]
     assert [float(row["y"]) for row in measured] == study["fits"]["L_N"]["data"]["y"]
     assert all(float(row["low"]) < float(row["y"]) < float(row["high"]) for row in measured)
+
+
+def test_script_draws_the_reason_where_a_law_could_not_be_fitted(tmp_path_factory, study, monkeypatch):
+    reason = "N_opt cannot be fitted: 0 computes whose best size has a worse one on both sides"
+    fits = study["fits"] | {"N_opt": {"law": "N_opt", "unfitted": reason}}
+    folder = simulated.write(study | {"fits": fits}, tmp_path_factory.getbasetemp())
+    outputs = {form: folder / "figures" / f"N_opt.{form}" for form in ("html", "svg", "png", "csv")}
+    arguments = ["--name", "N_opt", "--tables", str(folder / "tables"), "--fits", str(folder / "fits")]
+    arguments += [part for form, path in outputs.items() for part in (f"--{form}", str(path))]
+    monkeypatch.setattr(sys, "argv", ["figure.py", *arguments])
+    figure_script.main()
+    assert "0 computes whose best" in outputs["svg"].read_text(encoding="utf-8")
+    assert reason in outputs["csv"].read_text(encoding="utf-8")
+    assert outputs["png"].stat().st_size > 1000
 
 
 def test_damaged_table_is_named(tmp_path):

@@ -127,8 +127,9 @@ def test_lead_and_key_numbers_are_computed(text, study):
     assert f"{flops / 10**13:.1f} × 1013 FLOPs" in lead
     for law in ("L_N", "L_D", "L_C", "N_opt"):
         parameter = wording.exponent(study["fits"][law])
-        expected = f"{wording.readable(parameter['value'])} (the paper: {parameter['published']:g})"
-        assert expected in lead
+        sign = "" if law == "N_opt" else "−"
+        measured, paper = wording.readable(parameter["value"]), f"{parameter['published']:g}"
+        assert f"to the power {sign}{measured} (the paper: {sign}{paper})" in lead
 
 
 def test_table_of_exponents_holds_the_numbers_of_the_fits(page, study):
@@ -227,6 +228,20 @@ def test_missing_fit_is_named(write, study):
     unfitted = copy.copy(study) | {"fits": {k: v for k, v in study["fits"].items() if k != "L_D"}}
     lines = [plain(line) for line in re.findall(r'<p class="missing">(.*?)</p>', write(unfitted))]
     assert "Not fitted in this study: LD." in lines
+
+
+def test_law_that_could_not_be_fitted_says_why(write, study):
+    reason = "L_D cannot be fitted: 0 usable runs"
+    page = Page(write(study | {"fits": study["fits"] | {"L_D": {"law": "L_D", "unfitted": reason}}}))
+    assert len(specs(page)) == len(specs(Page(write(study)))) - 1
+    assert "αD" not in "".join(cell for row in page.rows["exponents"] for cell in row)
+
+
+def test_figure_that_cannot_be_drawn_says_why(write):
+    lines = re.findall(r'<p class="missing">(.*?)</p>', write(simulated.study(transfer={})))
+    assert lines == 2 * [
+        "Cannot be drawn: no run was evaluated on a transfer set: add one to corpus.transfer in the config."
+    ]
 
 
 def test_study_without_sizes_still_has_a_page(write):

@@ -2,14 +2,18 @@
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scaling import evaluation, provenance, tables, tokens, windows
 from scaling.provenance import UserError
-from scaling.training import job, loop, schedules
+from scaling.training import job, loop, optimizers, schedules
 
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RUN = {
     "run": "tiny", "data": "here", "experiments": [], "architecture": "transformer",
     "n_layer": 1, "d_model": 8, "d_ff": 32, "n_head": 2, "n_ctx": 16, "n_vocab": 32, "N": 768,
@@ -138,6 +142,32 @@ def test_the_best_weights_give_the_best_loss(ids):
     loss, error = evaluation.mean_and_error(evaluation.losses(model, test))
     assert loss == pytest.approx(record["best_test_loss"], abs=1e-6)
     assert error == pytest.approx(record["best_test_loss_se"], abs=1e-6)
+
+
+def test_adam_is_torchs_adam_without_its_compiler():
+    """The same updates as torch.optim.Adam, gradients forgotten, and no second spent on importing dynamo."""
+    target = torch.linspace(-1, 1, 6)
+    mine, theirs = (torch.nn.Parameter(torch.ones(6)) for _ in range(2))
+    ours = optimizers.Adam([mine], betas=(0.9, 0.99), epsilon=1e-8)
+    reference = torch.optim.Adam([theirs], betas=(0.9, 0.99), eps=1e-8)
+    for step in range(20):
+        for parameter in (mine, theirs):
+            ((parameter - target) ** 4).sum().backward()
+        ours.step(0.1 / (step + 1))
+        reference.param_groups[0]["lr"] = 0.1 / (step + 1)
+        reference.step()
+        reference.zero_grad()
+        torch.testing.assert_close(mine, theirs)
+        assert mine.grad is None
+    code = """
+import sys, torch
+from scaling.training import job, optimizers
+p = torch.nn.Parameter(torch.ones(1))
+p.sum().backward()
+optimizers.Adam([p], betas=(0.9, 0.9), epsilon=1e-8).step(0.1)
+print('torch._dynamo' in sys.modules)"""
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=SCRIPTS, text=True)
+    assert found == "False\n"
 
 
 def test_a_diverged_run_says_so(ids):

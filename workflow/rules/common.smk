@@ -30,7 +30,7 @@ SETS = ["train", "test", *TRANSFER]
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
 FIGURES = catalog.available(config["experiments"])
-LAWS = list(dict.fromkeys(law for name in FIGURES for law in catalog.FIGURES[name].fits))
+LAWS = catalog.laws(config["experiments"])
 TABLES = ["runs", "curves", "evaluations"]
 
 

@@ -14,9 +14,14 @@ def main():
         parser.add_argument(option, required=True)
     args = parser.parse_args()
     figure = catalog.FIGURES[args.name]
-    drawn = drawing.draw(
-        args.name, drawing.read_tables(args.tables, figure.tables), drawing.read_fits(args.fits, figure.fits)
-    )
+    tables = drawing.read_tables(args.tables, figure.tables)
+    fits = drawing.read_fits(args.fits, figure.fits)
+    try:
+        drawn = drawing.draw(args.name, tables, fits)
+    except provenance.UserError as error:
+        # a study too small for one chart still has the others, so the file says what is missing
+        print(error)
+        drawn = drawing.said(str(error))
     render.write_figure(figure.title, drawn, html=args.html, svg=args.svg, png=args.png)
     drawing.write_csv(args.csv, drawn)
 

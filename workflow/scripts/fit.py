@@ -23,6 +23,8 @@ def main():
     report, draws = frontier.fit_law(
         args.law, runs, curves, resamples=args.resamples, seed=args.seed, interval=args.interval
     )
+    if "unfitted" in report:
+        print(report["unfitted"])
     with provenance.whole(args.bootstrap) as scratch:
         pq.write_table(
             pa.table({key: pa.array(column, from_pandas=True) for key, column in draws.items()}), scratch

@@ -17,11 +17,13 @@ from scaling.units import pf_days
 GRID_POINTS = 60
 NEIGHBOURS = 2
 """Sizes on each side of the best one that a parabola in ln N goes through."""
+CURVES = ("size", "long")
+"""Experiments whose learning curves make the frontier: all sizes alike, and small ones trained on."""
 SIZE_REMEDY = "add sizes to experiment size"
 CURVE_REMEDY = "add sizes to experiment size, or train for longer than the warm-up"
 DATA_REMEDY = "add smaller subsets D to experiment data, or train longer"
 OVERLAP_REMEDY = "add sizes to experiment size, nearer to each other"
-VALLEY_REMEDY = "train the smaller sizes of experiment size for longer, or add sizes between them"
+VALLEY_REMEDY = "train smaller sizes for longer (experiment long), or add sizes between them"
 CONVENTIONS = {"6N": "6N", "head": "output head counted"}
 
 
@@ -31,7 +33,8 @@ def fit_law(name, runs, curves, *, resamples, seed, interval):
     Returns what results/fits/{law}.json holds and the draws, {parameter: (resamples,)}. A law that is
     fitted in further conventions of counting FLOPs has each as a block ``with_{convention}`` of the same
     keys, and draws of that suffix, from the same resamples.
-    Raises :class:`scaling.provenance.UserError` if runs or points are too few.
+    Where runs or points are too few for the law, ``unfitted`` says so in a line, in place of all that a
+    fit would give: a study too small for one law still has the others.
     """
     law = LAWS[name]
     report = {"law": name, "formula": law.formula, "latex": law.latex}
@@ -42,10 +45,11 @@ def fit_law(name, runs, curves, *, resamples, seed, interval):
             selection = SELECTIONS[law.points](runs, curves, convention)
             result, columns = fitting.fit(law, selection, resamples=resamples, seed=seed, interval=interval)
         except UserError as error:
-            raise UserError(f"{name} cannot be fitted: {error}") from None
-        result["parameters"] = {
-            key: _published(law.parameters[key]) | found for key, found in result["parameters"].items()
-        }
+            result, columns = {"unfitted": f"{name} cannot be fitted: {error}"}, {}
+        else:
+            result["parameters"] = {
+                key: _published(law.parameters[key]) | found for key, found in result["parameters"].items()
+            }
         if convention == law.conventions[0]:
             report |= result
             draws |= columns
@@ -71,7 +75,7 @@ def final_losses(runs, curves, convention):
 
     The paper leaves out one-layer models; here the smallest sizes have one layer and are kept.
     """
-    kept, excluded = _sound(runs, "size", "test_loss")
+    kept, excluded = _sound(runs, ("size",), "test_loss")
     _enough(kept, excluded, SIZE_REMEDY)
     sizes, losses = _column(kept, "N"), _column(kept, "test_loss")
     steps = _extent(_column(kept, "steps"))
@@ -99,7 +103,7 @@ def data_limited(runs, curves, convention):
     passed its lowest test loss when it ended; at the others more steps would still have helped, and the law
     is flatter than data alone would make it. A resample takes the best of the runs drawn.
     """
-    kept, excluded = _sound(runs, "data", "best_test_loss")
+    kept, excluded = _sound(runs, ("data",), "best_test_loss")
     for run in kept:
         if run["epochs"] < 1:
             excluded[run["run"]] = f"saw {run['epochs']:.2g} epochs of its D: limited by compute, not by data"
@@ -126,7 +130,7 @@ def data_limited(runs, curves, convention):
 
 
 def envelope(runs, curves, convention):
-    """L(C): the lowest loss of any run of experiment `size` at each compute that two runs reach.
+    """L(C): the lowest loss of any run of CURVES at each compute that two runs reach.
 
     Where only one run has data there is no choice of size, hence no frontier: that leaves out the beginning
     of the smallest run and the end of the largest. ``bracketed`` counts the computes at which the best size
@@ -145,8 +149,8 @@ def envelope(runs, curves, convention):
         x=compute,
         y=np.exp(losses.min(0)),
         run=[iso.runs[index]["run"] for index in losses.argmin(0)],
-        method="Lower envelope of the learning curves of experiment size, past warm-up, at computes that two "
-        f"runs or more reach; {CONVENTIONS[convention]} FLOPs.",
+        method="Lower envelope of the learning curves of experiments size and long, past warm-up, at "
+        f"computes that two runs or more reach; {CONVENTIONS[convention]} FLOPs.",
         remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
         facts={"bracketed": int(iso.bracketed[:, shared].any(0).sum())},
@@ -220,7 +224,7 @@ class IsoCompute:
 
 
 def interpolate(runs, curves, convention):
-    """Learning curves of experiment `size` on 60 log-spaced computes, as :class:`IsoCompute`.
+    """Learning curves of the experiments CURVES on 60 log-spaced computes, as :class:`IsoCompute`.
 
     A curve starts where its warm-up ends: before that its loss tells of the schedule, not of the size. It
     never rises: what counts at a compute is the lowest loss up to there. Between test points ln L is
@@ -228,7 +232,7 @@ def interpolate(runs, curves, convention):
 
     The grid spans the computes that at least two runs reach.
     """
-    kept, excluded = _sound(runs, "size", "test_loss")
+    kept, excluded = _sound(runs, CURVES, "test_loss")
     traces = {run["run"]: [] for run in kept}
     for row in sorted(curves, key=lambda row: row["step"]):
         if row["run"] in traces and _finite(row["test_loss"]):
@@ -302,11 +306,10 @@ def _lowest(features, table, counts):
     return fitting.Points(features, lowest, np.isfinite(lowest).astype(float))
 
 
-def _sound(runs, experiment, loss):
-    """Rows of an experiment in order of N, and the reasons for which others of it are left out."""
-    members = sorted(
-        (run for run in runs if experiment in run["experiments"]), key=lambda run: (run["N"], run["run"])
-    )
+def _sound(runs, experiments, loss):
+    """Rows of ``experiments`` in order of N, and the reasons for which others of them are left out."""
+    members = [run for run in runs if set(experiments) & set(run["experiments"])]
+    members.sort(key=lambda run: (run["N"], run["run"]))
     excluded = {
         run["run"]: "diverged" if run["status"] == "diverged" else f"its {loss} is not a number"
         for run in members

@@ -16,13 +16,8 @@ def states(study, runs):
     found = []
     for run in study["runs"]:
         folder = run_folder(runs, run)
-        state = {
-            "state": "waiting",
-            "run": run["run"],
-            "step": 0,
-            "S": run["S"],
-            "tokens": run["B"] * run["S"],
-        }
+        state = {"state": "waiting", "run": run["run"], "step": 0, "S": run["S"]}
+        state["tokens"] = run["B"] * run["S"]
         state["flops"] = counts.flops_per_token(**run)["attention"]
         for name, label in (("progress.json", "running"), ("run.json", "done")):
             state |= _read(folder / name, label)
@@ -36,9 +31,8 @@ def _read(path, label):
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {"state": label} | {
-        k: record[k] for k in ("test_loss", "tokens_per_second", "step") if k in record
-    }
+    known = ("test_loss", "tokens_per_second", "step")
+    return {"state": label} | {name: record[name] for name in known if name in record}
 
 
 def seconds_left(found):

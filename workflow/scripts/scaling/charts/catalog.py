@@ -29,18 +29,20 @@ FIGURES = {
 """Every figure by name, in the order of the page."""
 
 
-def missing(name, experiments, laws):
+def missing(name, experiments, fits):
     """What keeps figure ``name`` from being drawn, as a line for its reader; None if nothing does.
 
-    ``experiments`` are the study's, ``laws`` those that are fitted.
+    ``experiments`` are the study's, ``fits`` its fits by law, one that could not be made with the reason.
     """
     figure = FIGURES[name]
     absent = [experiment for experiment in figure.experiments if experiment not in experiments]
     if absent:
         return f"Not in this study: add {_listed(absent)} to `experiments` in the study's config."
-    unfitted = [law for law in figure.fits if law not in laws]
-    if unfitted:
-        return f"Not fitted in this study: {_listed(unfitted)}."
+    for law in figure.fits:
+        if law not in fits:
+            return f"Not fitted in this study: `{law}`."
+        if "unfitted" in fits[law]:
+            return f"{fits[law]['unfitted']}."
     return None
 
 

@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import math
+import textwrap
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -66,6 +67,12 @@ def draw(name, tables, fits):
     return importlib.import_module(f"scaling.charts.{name}").draw(tables, fits)
 
 
+def said(line):
+    """A :class:`Drawing` of a line that says why there is no chart."""
+    words = alt.Chart(alt.Data(values=[{}])).mark_text(text=textwrap.wrap(line, 70), fontSize=13)
+    return Drawing(words.properties(width=560, height=120), line, line, (("missing", [{"line": line}]),))
+
+
 def specification(drawing):
     """The Vega-Lite specification of a drawing, a dict: the chart, the theme and the description."""
     spec = drawing.chart.to_dict()
@@ -101,15 +108,16 @@ def write_csv(path, drawing):
         writer.writerows(rows)
 
 
-def converged(runs, experiment):
-    """Rows of the runs of ``experiment`` with a finite loss that did not diverge, in order of N."""
+def converged(runs, *experiments):
+    """Rows of the runs of ``experiments`` with a finite loss that did not diverge, in order of N."""
     kept = [
         run
         for run in runs
-        if experiment in run["experiments"]
+        if set(experiments) & set(run["experiments"])
         and run["status"] != "diverged"
         and math.isfinite(run["test_loss"])
     ]
     if not kept:
-        raise provenance.UserError(f"every run of the experiment {experiment} diverged: lower learning_rate")
+        names = ", ".join(experiments)
+        raise provenance.UserError(f"every run of experiment {names} diverged: lower learning_rate")
     return sorted(kept, key=lambda run: run["N"])

@@ -15,7 +15,7 @@ from scaling.units import pf_days
 
 def draw(tables, fits):
     """The :class:`Drawing`, from the tables runs and curves and the fit L_C."""
-    fit, sizes = fits["L_C"], {run["run"]: run for run in converged(tables["runs"], "size")}
+    fit, sizes = fits["L_C"], {run["run"]: run for run in converged(tables["runs"], "size", "long")}
     curves = [
         {
             **theme.described(sizes[point["run"]]),
@@ -50,9 +50,10 @@ def draw(tables, fits):
         beads.encode(x=x("x"), y=y("y")),
         *theme.exponents(x_ends),
     )
-    low, *_, high = [wording.si(run["N"]) for run in sizes.values()]
+    counts = sorted({run["N"] for run in sizes.values()})
     caption = (
-        f"Each line is one run: {len(sizes)} sizes, {low} to {high} parameters. Beads mark the envelope, "
+        f"Each line is one run: {len(counts)} sizes, {wording.si(counts[0])} to {wording.si(counts[-1])} "
+        f"parameters. Beads mark the envelope, "
         f"the lowest loss for each compute. {wording.finding(fit)}"
     )
     description = f"Test loss falling with training compute in PF-days, both logarithmic. {caption}"

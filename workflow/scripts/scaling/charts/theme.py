@@ -219,7 +219,7 @@ def run_tooltip():
 
 def with_error(row, error):
     """``row`` with the ends of one standard error about its y; without them where the error is unknown."""
-    if error is None:
+    if error is None or not math.isfinite(error):
         return row
     return {**row, "low": row["y"] - error, "high": row["y"] + error}
 

@@ -38,14 +38,15 @@ def scientific(value, digits=2):
 
 
 def readable(value):
-    """A parameter: plain between 0.001 and 10,000, as a power of ten outside."""
-    return significant(value) if value == 0 or 1e-3 <= abs(value) < 1e4 else scientific(value, 3)
+    """A parameter: plain between 0.001 and 10,000, as a power of ten outside; with a real minus sign."""
+    plain = value == 0 or 1e-3 <= abs(value) < 1e4
+    return (significant(value) if plain else scientific(value, 3)).replace("-", "−")
 
 
 def published(value):
     """A constant as it was published, with no digit added: 0.076, 8.8 × 10¹³."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:g}"
+        return f"{value:g}".replace("-", "−")
     mantissa, exponent = f"{value:.10e}".split("e")
     return f"{float(mantissa):g} × 10{superscript(int(exponent))}"
 

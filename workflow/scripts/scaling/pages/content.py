@@ -23,12 +23,13 @@ def page(study, tables, fits, manifest):
     ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law, ``manifest`` the corpus's own.
     """
     runs, carried = tables["runs"], drawing.experiments(tables["runs"])
-    fits = {law: fits[law] for law in catalog.laws(carried) if law in fits}
+    figures = [figure(name, tables, fits, carried) for name in catalog.FIGURES]
+    fits = {law: fits[law] for law in catalog.laws(carried) if "parameters" in fits.get(law, {})}
     return {
         "study": study["study"],
         "lead": lead(runs, fits),
         "key_numbers": key_numbers(runs, fits),
-        "figures": [figure(name, tables, fits, carried) for name in catalog.FIGURES],
+        "figures": figures,
         "interval": " or ".join(sorted({wording.percent(fit["interval"]) for fit in fits.values()})),
         "exponents": [block for fit in fits.values() for block in exponents(fit)],
         "excluded": excluded(runs, fits),
@@ -54,15 +55,15 @@ def lead(runs, fits):
         f"{wording.scientific(pf_days(flops))} PF-days of training compute."
     )
     what = {
-        "L_N": "test loss falls with model size to the power −{}",
-        "L_D": "with data to the power −{}",
-        "L_C": "with compute to the power −{}",
-        "N_opt": "the best size grows as compute to the power {}",
+        "L_N": ("test loss goes with model size to the power", -1),
+        "L_D": ("with data to the power", -1),
+        "L_C": ("with compute to the power", -1),
+        "N_opt": ("the best size goes with compute to the power", 1),
     }
     found = [
-        f"{what[law].format(wording.readable(exponent['value']))} (the paper: "
-        f"{wording.published(exponent['published'])})"
-        for law in what
+        f"{words} {wording.readable(sign * exponent['value'])} (the paper: "
+        f"{wording.published(sign * exponent['published'])})"
+        for law, (words, sign) in what.items()
         if law in fits
         for exponent in [wording.exponent(fits[law])]
     ]
@@ -108,7 +109,8 @@ def figure(name, tables, fits, experiments):
 def exponents(fit):
     """What the table of exponents shows of a fit: one block for each convention that it is fitted in."""
     law = fit["law"]
-    blocks = {law: fit} | {f"{law}-{key}": block for key, block in fit.items() if key.startswith("with_")}
+    others_of = {f"{law}-{key}": block for key, block in fit.items() if key.startswith("with_")}
+    blocks = {law: fit} | {name: block for name, block in others_of.items() if "parameters" in block}
     return [
         {
             "formula": fit["formula"],

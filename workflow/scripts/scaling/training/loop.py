@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from scaling import counts, evaluation, models, windows
-from scaling.training import schedules
+from scaling.training import optimizers, schedules
 
 TEST_SPAN = 100
 """The first of several test points lies at 1/100 of the planned steps."""
@@ -30,7 +30,7 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
     torch.manual_seed(run["seed"])
     torch.set_flush_denormal(True)  # underflowing activations would otherwise slow a step tenfold
     model = models.build(run)
-    optimizer = torch.optim.Adam(model.parameters(), betas=run["betas"], eps=run["epsilon"], fused=True)
+    optimizer = optimizers.Adam(model.parameters(), betas=run["betas"], epsilon=run["epsilon"])
     batches = windows.Windows(train_ids[: run["D"]], n_ctx=run["n_ctx"], seed=run["seed"])
     test = windows.spread(test_ids, n_ctx=run["n_ctx"], tokens=run["test_tokens"], name="test")
     test_steps = schedules.log_spaced(run["S"], run["test_points"], TEST_SPAN)
@@ -44,14 +44,11 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
     for step in range(1, run["S"] + 1):
         tick = time.perf_counter()
         rate = run["learning_rate"] * schedules.cosine(step - 1, steps=run["S"], warmup=run["warmup"])
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         chunk = torch.from_numpy(batches.batch(step - 1, sequences))
         loss = F.cross_entropy(model(chunk[:, :-1]).flatten(0, 1), chunk[:, 1:].flatten())
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run["clip"])
-        optimizer.step()
+        optimizer.step(rate)
         recent.append(loss.item())
         in_steps += time.perf_counter() - tick
         if not math.isfinite(recent[-1]):
