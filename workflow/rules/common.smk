@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from snakemake.exceptions import WorkflowError
+
 from scaling import grid
 from scaling.charts import catalog
 from scaling.provenance import UserError
@@ -58,9 +60,19 @@ def run_files(name):
     return [f"results/runs/{run['data']}/{run['run']}/{name}" for run in RUNS.values()]
 
 
+def described(wildcards):
+    """The run whose folder the wildcards name."""
+    run = RUNS.get(wildcards.run)
+    if run is None or run["data"] != wildcards.data:
+        raise WorkflowError(
+            f"{wildcards.data}/{wildcards.run} is not a run of this study; snakemake -n lists them"
+        )
+    return run
+
+
 def priority(wildcards):
     """Longest runs first, so that none is left alone at the end."""
-    run = RUNS[wildcards.run]
+    run = described(wildcards)
     return 1 + (run["N"] + run["d_model"] * run["n_vocab"]) * run["B"] * run["S"] // 10**6
 
 

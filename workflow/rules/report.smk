@@ -26,6 +26,21 @@ rule figure:
         " --csv {output.csv:q} > {log:q} 2>&1"
 
 
+rule exponents:
+    input:
+        expand(f"{STUDY}/fits/{{law}}.json", law=LAWS),
+    output:
+        f"{STUDY}/exponents.md",
+    log:
+        f"{STUDY}/logs/exponents.log",
+    conda:
+        "../../envs/scaling.yaml"
+    message:
+        "Write the table of exponents"
+    shell:
+        "python workflow/scripts/exponents.py --fits {input:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule page:
     input:
         study=f"{STUDY}/study.json",

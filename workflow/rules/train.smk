@@ -18,7 +18,7 @@ rule train:
         "../../envs/scaling.yaml"
     threads: 1
     params:
-        run=lambda wildcards: json.dumps(RUNS[wildcards.run] | {"experiments": []}),
+        run=lambda wildcards: json.dumps(described(wildcards) | {"experiments": []}),
         folder=subpath(output.record, parent=True),
     message:
         "Train {wildcards.run}"

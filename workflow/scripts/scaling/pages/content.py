@@ -126,6 +126,30 @@ def exponents(fit):
     ]
 
 
+def markdown(fits):
+    """The table of exponents as Markdown, for a terminal or a README; ``fits`` in the order to show them."""
+    lines = ["| law | exponent | measured | interval | paper | runs | points |", "|" + 7 * "---|"]
+    for fit in fits:
+        if "unfitted" in fit:
+            lines.append(f"| {fit['formula']} | | {fit['unfitted']} | | | | |")
+            continue
+        for block in exponents(fit):
+            name = ", ".join(filter(None, [fit["formula"], block["convention"]]))
+            for row in block["rows"]:
+                if row["unit"] is None:
+                    measured, low, high = (wording.readable(row[key]) for key in ("value", "low", "high"))
+                    cells = [
+                        name,
+                        row["symbol"],
+                        measured,
+                        f"{low} to {high}",
+                        row["published"],
+                        block["data"][0],
+                    ]
+                    lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
 def others(comparisons):
     """Other published values, one line a source: pairs (value or range of values, source)."""
     sources = {}

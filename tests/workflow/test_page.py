@@ -1,0 +1,75 @@
+"""The page of the smoke study as a reader opens it: headless Chromium, from disk, without a network."""
+
+import json
+import shutil
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def visit(browser, path, width):
+    """Open a page at a width; return what it asked for and what it complained of."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    browser.get(path.as_uri())
+    figures = len(browser.find_elements(By.CSS_SELECTOR, "figure .chart"))
+    WebDriverWait(browser, 60).until(
+        lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks")) == figures
+    )
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    complaints = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    return [url for url in asked if not url.startswith(("data:", "blob:"))], complaints
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_page_opens_offline_and_fits(smoke, browser, width):
+    page = smoke.results / "frontier.html"
+    asked, complaints = visit(browser, page, width)
+    assert asked == [page.as_uri()]
+    assert complaints == []
+    assert len(browser.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks")) >= 6
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_every_chart_has_marks(smoke, browser):
+    visit(browser, smoke.results / "frontier.html", 1280)
+    for svg in browser.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks"):
+        assert len(svg.find_elements(By.CSS_SELECTOR, ".mark-symbol path, .mark-line path")) >= 3
+
+
+def test_exponents_on_the_page_are_those_of_the_fits(smoke, browser):
+    visit(browser, smoke.results / "frontier.html", 1280)
+    for law, parameter in (("L_N", "alpha_N"), ("L_C", "alpha_C"), ("L_D", "alpha_D")):
+        fit = json.loads((smoke.results / "fits" / f"{law}.json").read_text())
+        row = browser.find_element(By.ID, f"{law}-{parameter}").text.replace("−", "-")
+        assert f"{fit['parameters'][parameter]['value']:.3g}" in row
+
+
+def test_a_single_figure_opens_offline(smoke, browser):
+    page = smoke.results / "figures" / "learning_curves.html"
+    asked, complaints = visit(browser, page, 800)
+    assert asked == [page.as_uri()]
+    assert complaints == []

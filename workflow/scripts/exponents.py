@@ -1,0 +1,20 @@
+"""The measured exponents beside the paper's, as a table in Markdown."""
+
+import argparse
+from pathlib import Path
+
+from scaling import provenance
+from scaling.pages import content
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fits", type=Path, nargs="+", required=True, help="fits in the order to show them")
+    parser.add_argument("--out", type=Path, required=True, help="the table to write")
+    args = parser.parse_args()
+    with provenance.whole(args.out) as scratch:
+        scratch.write_text(content.markdown(map(provenance.read_json, args.fits)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    provenance.run(main)
