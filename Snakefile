@@ -27,6 +27,7 @@ rule all:
     default_target: True
     input:
         f"{STUDY}/frontier.html",
+        f"{STUDY}/exponents.md",
         figures("html", "svg", "png", "csv"),
 
 

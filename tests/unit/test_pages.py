@@ -237,6 +237,16 @@ def test_law_that_could_not_be_fitted_says_why(write, study):
     assert "αD" not in "".join(cell for row in page.rows["exponents"] for cell in row)
 
 
+def test_exponents_as_markdown_are_those_of_the_fits(study):
+    fits = [study["fits"]["L_N"], {"law": "L_D", "formula": "L = D", "unfitted": "L_D cannot be fitted"}]
+    lines = content.markdown(fits).splitlines()
+    found = study["fits"]["L_N"]["parameters"]["alpha_N"]
+    assert f"| α_N | {wording.readable(found['value'])} |" in lines[2]
+    assert f"| {wording.readable(found['low'])} to {wording.readable(found['high'])} | 0.076 |" in lines[2]
+    assert lines[3] == "| L = D | | L_D cannot be fitted | | | | |"
+    assert {line.count("|") for line in lines} == {8}
+
+
 def test_figure_that_cannot_be_drawn_says_why(write):
     lines = re.findall(r'<p class="missing">(.*?)</p>', write(simulated.study(transfer={})))
     assert lines == 2 * [

@@ -29,6 +29,8 @@ rule study:
         f"{STUDY}/study.json",
     log:
         f"{STUDY}/logs/study.log",
+    # before all else: who watches the progress of training reads the study from here
+    priority: 10**12
     conda:
         "../../envs/scaling.yaml"
     params:
