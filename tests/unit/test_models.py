@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from scaling import counts, models
+from scaling import counts, models, tables
 from scaling.models import snapshots
 from scaling.provenance import UserError
 from torch.utils.flop_counter import FlopCounterMode
@@ -57,26 +57,29 @@ def test_a_fresh_network_guesses_evenly(model):
     assert loss.item() == pytest.approx(torch.tensor(300.0).log().item(), abs=0.1)
 
 
-def test_snapshots_come_back_in_the_order_of_their_steps(model, tmp_path):
+@pytest.fixture
+def stored(model, tmp_path):
     for step in (1000, 20):
-        snapshots.save(tmp_path, step, model.state_dict())
-    assert [step for step, _ in snapshots.stored(tmp_path)] == [20, 1000]
+        snapshots.save(model, tables.snapshot_path(tmp_path, step))
+    return tmp_path
+
+
+def test_snapshots_come_back_in_the_order_of_their_steps(model, stored):
+    assert tables.snapshot_steps(stored) == [20, 1000]
     other = models.build(RUN)
-    snapshots.load(other, snapshots.stored(tmp_path)[0][1])
+    snapshots.load(other, tables.snapshot_path(stored, 20))
     for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b"", lambda b: b"\xff" * len(b)])
-def test_a_damaged_snapshot_is_named(model, tmp_path, damage):
-    snapshots.save(tmp_path, 1, model.state_dict())
-    path = snapshots.stored(tmp_path)[0][1]
+def test_a_damaged_snapshot_is_named(model, stored, damage):
+    path = tables.snapshot_path(stored, 20)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=r"step000000001\.safetensors cannot be loaded"):
+    with pytest.raises(UserError, match=r"step000000020\.safetensors cannot be loaded"):
         snapshots.load(model, path)
 
 
-def test_a_snapshot_of_another_shape_is_refused(model, tmp_path):
-    snapshots.save(tmp_path, 1, model.state_dict())
+def test_a_snapshot_of_another_shape_is_refused(stored):
     with pytest.raises(UserError, match="cannot be loaded"):
-        snapshots.load(models.build(RUN | {"d_ff": 96}), snapshots.stored(tmp_path)[0][1])
+        snapshots.load(models.build(RUN | {"d_ff": 96}), tables.snapshot_path(stored, 20))

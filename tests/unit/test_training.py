@@ -1,5 +1,6 @@
 """Windows, schedule, loop and job: what a run sees, learns, records and leaves behind."""
 
+import copy
 import json
 import math
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scaling import evaluation, provenance, tables, tokens, windows
+from scaling import evaluated, evaluation, provenance, tables, tokens, windows
 from scaling.provenance import UserError
 from scaling.training import job, loop, optimizers, schedules
 
@@ -40,7 +41,7 @@ def run_loop(ids, **changes):
         ids[:5000],
         ids[5000:],
         on_step=lambda state: None,
-        on_snapshot=lambda step, weights: kept.update({step: {k: v.clone() for k, v in weights.items()}}),
+        on_snapshot=lambda step, model: kept.update({step: copy.deepcopy(model.state_dict())}),
     )
     return record, curve, kept
 
@@ -180,13 +181,8 @@ def test_a_diverged_run_says_so(ids):
 def write_set(path, ids):
     with provenance.whole(path) as scratch:
         np.save(scratch, ids)
-    index = {
-        "set": path.stem,
-        "tokens": len(ids),
-        "bytes": 2 * len(ids),
-        "bytes_per_token": 2.0,
-        "n_vocab": 32,
-    }
+    index = {"set": path.stem, "tokens": len(ids), "bytes_per_token": 2.0, "n_vocab": 32}
+    index["sha256"] = provenance.sha256(path)
     provenance.write_json(path.with_suffix(".json"), index)
     return path
 
@@ -195,16 +191,16 @@ def write_set(path, ids):
 def trained(ids, tmp_path):
     """Folder of a run that a job has trained and evaluated."""
     train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
-    shuffled = write_set(tmp_path / "code.npy", np.random.default_rng(0).permutation(ids))
     folder = tmp_path / "runs" / "here" / "tiny"
     job.train(RUN, train=train, test=test, folder=folder, threads=1)
-    evaluation.evaluate(folder, [test, shuffled], tokens_per_set=512, threads=1)
+    shuffled = write_set(tmp_path / "code.npy", np.random.default_rng(0).permutation(ids))
+    assert evaluated.complete(folder, [test, shuffled], threads=1) == (3, 3)
     return folder
 
 
 def test_a_job_leaves_a_whole_folder(trained):
     assert sorted(path.name for path in trained.iterdir()) == [
-        "curve.parquet", "evaluation.parquet", "run.json", "snapshots"
+        "curve.parquet", "evaluated.json", "evaluation.parquet", "run.json", "snapshots"
     ]  # fmt: skip
     record = json.loads((trained / "run.json").read_text())
     assert record["N_total"] == 768 + 8 * (3 + 1 + 4 + 1 + 4) + 16 + (32 + 16) * 8
@@ -225,6 +221,37 @@ def test_evaluation_covers_snapshots_and_sets(trained):
     positions = last["test"]["loss_by_position"]
     assert len(positions) == 16
     assert np.mean(positions) == pytest.approx(last["test"]["loss"])
+
+
+def test_losses_made_ahead_are_those_of_the_snapshots(trained):
+    sets = [trained.parents[2] / "test.npy", trained.parents[2] / "code.npy"]
+    before = (trained / "evaluation.parquet").read_bytes()
+    (trained / "evaluated.json").unlink()
+    assert evaluated.complete(trained, sets, threads=1) == (0, 6)
+    assert (trained / "evaluation.parquet").read_bytes() == before
+    assert evaluated.complete(trained, sets, threads=1) == (6, 0)
+
+
+def test_a_changed_set_is_evaluated_anew(trained, ids):
+    code = write_set(trained.parents[2] / "code.npy", ids[::-1])
+    sets = [trained.parents[2] / "test.npy", code]
+    assert evaluated.complete(trained, sets, threads=1) == (3, 3)
+
+
+def test_what_is_known_needs_no_torch(trained):
+    code = "import sys; from pathlib import Path; from scaling import evaluated as e; f = Path(sys.argv[1])"
+    code += "; e.complete(f, [f.parents[2] / 'test.npy'], threads=1)"
+    code += "; print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, str(trained)]
+    assert subprocess.check_output(command, cwd=SCRIPTS, text=True) == "False\n"
+
+
+def test_training_anew_forgets_the_losses_of_old_weights(trained, ids):
+    train, test = trained.parents[2] / "train.npy", trained.parents[2] / "test.npy"
+    before = (trained / "evaluation.parquet").read_bytes()
+    job.train(RUN | {"seed": 1}, train=train, test=test, folder=trained, threads=1)
+    assert evaluated.complete(trained, [test, test.with_name("code.npy")], threads=1) == (6, 0)
+    assert (trained / "evaluation.parquet").read_bytes() != before
 
 
 def test_tables_gather_runs(trained):

@@ -29,10 +29,13 @@ CORPUS = f"results/data/{grid.corpus_id(config)}"
 TOKENS = f"{CORPUS}/{grid.tokenizer_id(config)}"
 TRANSFER = {transfer["set"]: transfer for transfer in config["corpus"]["transfer"]}
 SETS = ["train", "test", *TRANSFER]
+HELD_OUT = [f"{TOKENS}/{name}.npy" for name in SETS[1:]]
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
 FIGURES = catalog.available(config["experiments"])
 LAWS = catalog.laws(config["experiments"])
+# all of the data before any training, since a run is evaluated on the sets that exist when it begins
+DATA_FIRST = 10**12
 TABLES = ["runs", "curves", "evaluations"]
 
 

@@ -6,6 +6,7 @@ rule wheel:
         "results/data/wheels/{wheel}.whl",
     log:
         "results/logs/wheel/{wheel}.log",
+    priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
     params:
@@ -47,6 +48,7 @@ rule transfer:
         f"results/logs/transfer/{grid.corpus_id(config)}/{{set}}.log",
     wildcard_constraints:
         set="|".join(TRANSFER) or "(?!)",
+    priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
     params:

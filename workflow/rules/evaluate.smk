@@ -5,7 +5,7 @@ rule evaluate:
     input:
         record="results/runs/{data}/{run}/run.json",
         snapshots="results/runs/{data}/{run}/snapshots",
-        sets=expand(f"{TOKENS}/{{set}}.npy", set=SETS[1:]),
+        sets=HELD_OUT,
         indexes=expand(f"{TOKENS}/{{set}}.json", set=SETS[1:]),
     output:
         "results/runs/{data}/{run}/evaluation.parquet",
@@ -16,12 +16,11 @@ rule evaluate:
     threads: 1
     params:
         folder=subpath(output[0], parent=True),
-        tokens=config["evaluation"]["tokens"],
     message:
         "Evaluate {wildcards.run}"
     shell:
         "python workflow/scripts/evaluate.py --run {params.folder:q} --sets {input.sets:q}"
-        " --tokens {params.tokens} --threads {threads} > {log:q} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule study:
@@ -29,8 +28,8 @@ rule study:
         f"{STUDY}/study.json",
     log:
         f"{STUDY}/logs/study.log",
-    # before all else: who watches the progress of training reads the study from here
-    priority: 10**12
+    # who watches the progress of training reads the study from here
+    priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
     params:

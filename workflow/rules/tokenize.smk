@@ -29,6 +29,7 @@ rule tokens:
         index=f"{TOKENS}/{{set}}.json",
     log:
         f"results/logs/tokens/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}/{{set}}.log",
+    priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
     threads: lambda wildcards: 2 if wildcards.set == "train" else 1

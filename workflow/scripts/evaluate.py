@@ -3,17 +3,17 @@
 import argparse
 from pathlib import Path
 
-from scaling import evaluation, provenance
+from scaling import evaluated, provenance
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--sets", type=Path, nargs="+", required=True, help=".npy files of token ids")
-    parser.add_argument("--tokens", type=int, required=True, help="tokens of each set to predict")
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
-    evaluation.evaluate(args.run, args.sets, tokens_per_set=args.tokens, threads=args.threads)
+    known, new = evaluated.complete(args.run, args.sets, threads=args.threads)
+    print(f"{known} losses were known, {new} are new")
 
 
 if __name__ == "__main__":

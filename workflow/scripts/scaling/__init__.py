@@ -13,6 +13,7 @@ Modules import only from those above them in this list::
     windows      token arrays to sequences, in an order that seed and step decide
     models       the networks and their snapshots
     evaluation   losses on held-out text; snapshots against transfer sets
+    evaluated    what of a run is evaluated already
     training     one run from its description to its curve
     benchmark    where the time of a study went
     laws         forms of the laws and the published constants

@@ -1,14 +1,12 @@
 """Loss of a network on held-out text, with its standard error and by position in the context."""
 
 import math
-import time
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch.nn import functional as F
 
-from scaling import models, provenance, tables, tokens, windows
+from scaling import models, tables, windows
 from scaling.models import snapshots
 
 SEQUENCES = 16
@@ -46,39 +44,36 @@ def bits_per_byte(loss, bytes_per_token):
     return loss / math.log(2) / bytes_per_token
 
 
-def evaluate(folder, sets, *, tokens_per_set, threads):
-    """Evaluate every snapshot of the run in ``folder`` on every set; write evaluation.parquet there.
+def measure(model, step, held_out, *, tokens_per_set):
+    """A row of evaluation.parquet: ``model``, as it is after ``step``, on a set.
 
-    ``sets``: paths of token arrays (.npy), each named after its set. A run that diverged before its first
-    snapshot gets a table without rows. Raises UserError where a file is damaged or a set is too short.
+    ``held_out``: ids and index of the set, as :func:`scaling.tokens.load` gives them. Raises UserError for
+    a set that does not fill one context.
     """
-    began = time.perf_counter()
+    ids, index = held_out
+    n_ctx = len(model.position_embedding)
+    sequences = windows.spread(ids, n_ctx=n_ctx, tokens=tokens_per_set, name=index["set"])
+    token_losses = losses(model, sequences)
+    loss, error = mean_and_error(token_losses)
+    return {
+        "step": step,
+        "set": index["set"],
+        "loss": loss,
+        "loss_se": error,
+        "bits_per_byte": bits_per_byte(loss, index["bytes_per_token"]),
+        "tokens": token_losses.size,
+        "loss_by_position": token_losses.mean(axis=0).tolist(),
+    }
+
+
+def measure_stored(folder, run, wanted, *, threads):
+    """Rows for ``wanted``, pairs (step, set), from the snapshots of ``run`` in its ``folder``."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    run = provenance.read_json(folder / "run.json")
-    model = models.build(run)
-    held_out = []
-    for path in sets:
-        ids, index = tokens.load(path)
-        held_out.append(
-            (index, windows.spread(ids, n_ctx=run["n_ctx"], tokens=tokens_per_set, name=path.stem))
-        )
-    rows = []
-    for step, path in snapshots.stored(folder / "snapshots"):
-        snapshots.load(model, path)
-        for index, sequences in held_out:
-            token_losses = losses(model, sequences)
-            loss, error = mean_and_error(token_losses)
-            rows.append(
-                {
-                    "step": step,
-                    "set": index["set"],
-                    "loss": loss,
-                    "loss_se": error,
-                    "bits_per_byte": bits_per_byte(loss, index["bytes_per_token"]),
-                    "tokens": token_losses.size,
-                    "loss_by_position": token_losses.mean(axis=0).tolist(),
-                }
-            )
-    tables.write_table(folder / "evaluation.parquet", pa.Table.from_pylist(rows, tables.EVALUATION))
-    print(f"{len(rows)} losses in {time.perf_counter() - began:.1f} s", flush=True)
+    model, loaded, rows = models.build(run), None, []
+    for step, held_out in wanted:
+        if step != loaded:
+            snapshots.load(model, tables.snapshot_path(folder / "snapshots", step))
+            loaded = step
+        rows.append(measure(model, step, held_out, tokens_per_set=run["test_tokens"]))
+    return rows

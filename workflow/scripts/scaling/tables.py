@@ -16,6 +16,16 @@ def run_folder(runs, run):
     return Path(runs) / run["data"] / run["run"]
 
 
+def snapshot_path(folder, step):
+    """Where the folder of snapshots holds the weights after ``step``; the names sort as the steps do."""
+    return folder / f"step{step:09d}.safetensors"
+
+
+def snapshot_steps(folder):
+    """Steps of the snapshots in ``folder``, earliest first."""
+    return sorted(int(path.stem.removeprefix("step")) for path in folder.glob("step*.safetensors"))
+
+
 def collect(study, runs):
     """The tables of a study: a dict from ``runs``, ``curves``, ``evaluations`` to a pyarrow Table.
 

@@ -6,14 +6,9 @@ from safetensors.torch import load_file, save_file
 from scaling.provenance import UserError
 
 
-def save(folder, step, weights):
-    """Write a state dict as the snapshot of ``step``; the names sort as the steps do."""
-    save_file(weights, folder / f"step{step:09d}.safetensors")
-
-
-def stored(folder):
-    """Pairs of (step, path) of the snapshots in ``folder``, earliest first."""
-    return [(int(path.stem.removeprefix("step")), path) for path in sorted(folder.glob("step*.safetensors"))]
+def save(model, path):
+    """Write the weights of ``model`` to ``path``."""
+    save_file(model.state_dict(), path)
 
 
 def load(model, path):

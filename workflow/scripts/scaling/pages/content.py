@@ -138,15 +138,8 @@ def markdown(fits):
             for row in block["rows"]:
                 if row["unit"] is None:
                     measured, low, high = (wording.readable(row[key]) for key in ("value", "low", "high"))
-                    cells = [
-                        name,
-                        row["symbol"],
-                        measured,
-                        f"{low} to {high}",
-                        row["published"],
-                        block["data"][0],
-                    ]
-                    lines.append(f"| {' | '.join(map(str, cells))} |")
+                    cells = [name, row["symbol"], measured, f"{low} to {high}", str(row["published"])]
+                    lines.append(f"| {' | '.join([*cells, *block['data']])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,8 @@ import time
 import pyarrow as pa
 import torch
 
-from scaling import counts, provenance, tables, tokens
+from scaling import counts, evaluation, provenance, tables, tokens
+from scaling.evaluated import Memory, key
 from scaling.models import snapshots
 from scaling.provenance import UserError
 from scaling.training import loop
@@ -31,25 +32,31 @@ def resolve(run, train_index, test_index):
 def train(run, *, train, test, folder, threads):
     """Train ``run`` on the arrays at ``train`` and ``test``; write run.json, curve.parquet and snapshots/.
 
-    ``progress.json`` stands in ``folder`` while the job runs, for those who watch. Nothing else appears
-    before the run has ended.
+    Each snapshot is evaluated, while the model is in memory, on the sets that lie beside ``train``: see
+    :mod:`scaling.evaluated`. ``progress.json`` stands in ``folder`` while the job runs, for those who watch;
+    no other file appears before the run has ended.
     """
     began = time.perf_counter()
     torch.set_num_threads(threads)
     (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
     run = resolve(run, train_index, test_index)
-    progress = Progress(run, folder / "progress.json")
+    beside = sorted(train.parent.glob("*.npy"))
+    held_out = [tokens.load(path) for path in beside if path != train and path.with_suffix(".json").exists()]
+    progress, memory = Progress(run, folder / "progress.json"), Memory(folder)
+    memory.rows.clear()  # the losses of other weights
     with provenance.whole(folder / "snapshots") as kept:
         kept.mkdir()
-        record, curve = loop.train(
-            run,
-            train_ids,
-            test_ids,
-            on_step=progress.step,
-            on_snapshot=lambda step, weights: snapshots.save(kept, step, weights),
-        )
+
+        def keep(step, model):
+            snapshots.save(model, tables.snapshot_path(kept, step))
+            for loaded in held_out:
+                row = evaluation.measure(model, step, loaded, tokens_per_set=run["test_tokens"])
+                memory.rows[key(step, loaded[1])] = row
+
+        record, curve = loop.train(run, train_ids, test_ids, on_step=progress.step, on_snapshot=keep)
+    memory.write()
     tables.write_table(folder / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
-    identity = {key: value for key, value in run.items() if key != "experiments"}
+    identity = {name: value for name, value in run.items() if name != "experiments"}
     record |= {
         "N_total": counts.trainable(**run),
         "flops_per_token": counts.flops_per_token(**run),

@@ -20,7 +20,7 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
 
     ``run``: a run of :func:`scaling.grid.expand` with ``D`` resolved to tokens and ``n_vocab`` added.
     ``train_ids``, of which the first D are used, and ``test_ids``: 1-D integer arrays of token ids.
-    ``on_step(state)`` is called after each step, ``on_snapshot(step, weights)`` for each snapshot.
+    ``on_step(state)`` is called after each step, ``on_snapshot(step, model)`` for each snapshot.
 
     The record holds status (``finished``; ``stopped`` by patience; ``diverged`` at a loss that is not
     finite), steps done, last and best test loss with standard errors in nats per token (None before the
@@ -76,14 +76,15 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
                 if run["patience"]:
                     best_weights = {name: value.clone() for name, value in model.state_dict().items()}
         if step in snapshot_steps:
-            on_snapshot(step, model.state_dict())
+            on_snapshot(step, model)
             kept.add(step)
         on_step({"step": step, "curve": curve, "tokens_per_second": step * run["B"] / in_steps})
         if run["patience"] and best and sum(p["step"] > best["step"] for p in curve) >= run["patience"]:
             status = "stopped"
             break
     if best_weights and best["step"] not in kept:
-        on_snapshot(best["step"], best_weights)
+        model.load_state_dict(best_weights)
+        on_snapshot(best["step"], model)
     last = curve[-1] if curve else dict.fromkeys(("train_loss", "test_loss", "test_loss_se"))
     record = {
         "status": status,

@@ -1,0 +1,51 @@
+"""What of a run is evaluated already: losses are remembered, so that only what is new is computed.
+
+A loss belongs to a snapshot and the content of a set. Training evaluates each snapshot
+while the model is in memory; a set that is added or changed later costs that set alone. torch, whose import
+takes longer than most evaluations of a small model, is loaded only where something is left to compute.
+"""
+
+import pyarrow as pa
+
+from scaling import provenance, tables, tokens
+
+
+def key(step, index):
+    """What a loss of one run depends on, as a short text."""
+    return provenance.digest([step, index["set"], index["sha256"]], 16)
+
+
+class Memory:
+    """Rows of evaluation.parquet by :func:`key`, kept in a file beside it."""
+
+    def __init__(self, folder):
+        self._path = folder / "evaluated.json"
+        self.rows = provenance.read_json(self._path) if self._path.exists() else {}
+
+    def write(self):
+        """Write the rows to the file."""
+        provenance.write_json(self._path, self.rows)
+
+
+def complete(folder, sets, *, threads):
+    """Evaluate every snapshot of the run in ``folder`` on every set; write evaluation.parquet there.
+
+    ``sets``: paths of token arrays (.npy). Returns how many losses were remembered and how many computed.
+    A run that diverged before its first snapshot gets a table without rows. Raises UserError where a file
+    is damaged or a set is too short.
+    """
+    run, memory = provenance.read_json(folder / "run.json"), Memory(folder)
+    held_out = [tokens.load(path) for path in sets]
+    steps = tables.snapshot_steps(folder / "snapshots")
+    wanted = {key(step, loaded[1]): (step, loaded) for step in steps for loaded in held_out}
+    missing = [name for name in wanted if name not in memory.rows]
+    if missing:
+        from scaling import evaluation
+
+        pairs = [wanted[name] for name in missing]
+        rows = evaluation.measure_stored(folder, run, pairs, threads=threads)
+        memory.rows |= zip(missing, rows, strict=True)
+        memory.write()
+    rows = [memory.rows[name] for name in wanted]
+    tables.write_table(folder / "evaluation.parquet", pa.Table.from_pylist(rows, tables.EVALUATION))
+    return len(wanted) - len(missing), len(missing)
