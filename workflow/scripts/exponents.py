@@ -9,7 +9,7 @@ from scaling.pages import content
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fits", type=Path, nargs="+", required=True, help="fits in the order to show them")
+    parser.add_argument("--fits", type=Path, nargs="*", default=[], help="fits in the order to show them")
     parser.add_argument("--out", type=Path, required=True, help="the table to write")
     args = parser.parse_args()
     with provenance.whole(args.out) as scratch:

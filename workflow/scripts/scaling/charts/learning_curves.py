@@ -52,8 +52,8 @@ def draw(tables, fits):
     )
     counts = sorted({run["N"] for run in sizes.values()})
     caption = (
-        f"Each line is one run: {len(counts)} sizes, {wording.si(counts[0])} to {wording.si(counts[-1])} "
-        f"parameters. Beads mark the envelope, "
+        f"Each line is one of {len(sizes)} runs of {len(counts)} sizes, {wording.si(counts[0])} to "
+        f"{wording.si(counts[-1])} parameters. Beads mark the envelope, "
         f"the lowest loss for each compute. {wording.finding(fit)}"
     )
     description = f"Test loss falling with training compute in PF-days, both logarithmic. {caption}"
