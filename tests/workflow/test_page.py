@@ -33,6 +33,8 @@ def visit(browser, path, width):
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
     )
+    browser.get("about:blank")
+    browser.get_log("performance")  # forget what the browser asked for before
     browser.get(path.as_uri())
     figures = len(browser.find_elements(By.CSS_SELECTOR, "figure .chart"))
     WebDriverWait(browser, 60).until(

@@ -8,8 +8,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from snakemake.exceptions import WorkflowError
-
 from scaling import grid
 from scaling.charts import catalog
 from scaling.provenance import UserError
@@ -17,13 +15,18 @@ from scaling.provenance import UserError
 # Rules say `python`: the one that runs Snakemake, whether or not its environment is activated
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
+
+def refuse(line):
+    """End with a line for the user; an exception would have Snakemake wrap it in a report of its own."""
+    print(line, file=sys.stderr)
+    sys.exit(1)
+
+
 try:
     grid.check(config)
     RUNS = grid.expand(config)
 except UserError as error:
-    # not raised: Snakemake would wrap the line in a report of its own
-    print(f"config: {error}", file=sys.stderr)
-    sys.exit(1)
+    refuse(f"config: {error}")
 
 CORPUS = f"results/data/{grid.corpus_id(config)}"
 TOKENS = f"{CORPUS}/{grid.tokenizer_id(config)}"
@@ -67,9 +70,7 @@ def described(wildcards):
     """The run whose folder the wildcards name."""
     run = RUNS.get(wildcards.run)
     if run is None or run["data"] != wildcards.data:
-        raise WorkflowError(
-            f"{wildcards.data}/{wildcards.run} is not a run of this study; snakemake -n lists them"
-        )
+        refuse(f"{wildcards.data}/{wildcards.run} is not a run of this study; snakemake -n lists them")
     return run
 
 
