@@ -19,9 +19,10 @@ def main():
     shown, due = None, time.monotonic()
     while True:
         if time.monotonic() >= due:
-            due = time.monotonic() + interval
             text = progress.report(args.study, args.runs)
-            if text and text != shown:
+            if text:
+                due = time.monotonic() + interval
+            if text not in ("", shown):
                 shown = text
                 print(text, file=sys.stderr, flush=True)
         if os.getppid() != args.parent:
