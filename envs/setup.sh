@@ -26,7 +26,8 @@ for lock in "$@"; do
     $pip install --quiet --require-hashes -r "$lock"
 done
 
-$pip show --quiet torch 2>/dev/null && exit 0
+installed=$($pip show torch 2>/dev/null | sed -n 's/^Version: //p')
+[ "torch==${installed%%+*}" = "${torch%%+*}" ] && exit 0
 case "$(uname -s)-$(uname -m)" in
 Linux-x86_64)
     # a machine without an Nvidia GPU has no use for gigabytes of CUDA libraries

@@ -60,7 +60,7 @@ BAD = [
     ("run.betas", [0.9], "run.betas: found [0.9] (a list), expected two numbers"),
     ("experiments", ["size", "shpae"], "unknown experiment 'shpae' (did you mean shape?)"),
     ("experiments", [], "experiments: found [] (a list), expected a list of names of grids"),
-    ("corpus.lock", "no/such.lock", "corpus.lock: found no file 'no/such.lock'"),
+    ("corpus.lock", "no/such.lock", "corpus.lock: found no text file 'no/such.lock'"),
     ("corpus.prose", ["a", "z"], "corpus.prose: found unknown wheel 'z', expected one of the lock"),
     ("corpus.transfer.0.from", ["z"], "corpus.transfer[0].from: found unknown wheel 'z'"),
     ("corpus.transfer.0.read", "poetry", "found 'poetry' (text), expected one of cloud"),
@@ -84,7 +84,7 @@ BAD = [
 def test_a_fault_gives_one_line_with_key_finding_and_expectation(config, path, value, line):
     bad = put(config, path, value)
     with pytest.raises(UserError) as found:
-        grid.check(bad) or grid.expand(bad)
+        grid.expand(grid.check(bad))
     assert line in str(found.value)
     assert "\n" not in str(found.value)
 

@@ -167,7 +167,7 @@ def test_a_single_run_trains_to_the_same_weights(smoke):
             {"grid": {"size": {"shape": [{"n_layer": 1, "d_model": 9, "n_head": 2}]}}},
             "heads that do not divide",
         ),
-        ({"corpus": {"lock": "no.lock"}}, "config: corpus.lock: found no file 'no.lock'"),
+        ({"corpus": {"lock": "no.lock"}}, "config: corpus.lock: found no text file 'no.lock'"),
     ],
 )
 def test_a_bad_config_gives_one_line_and_no_traceback(study, change, line):

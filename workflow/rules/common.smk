@@ -23,7 +23,7 @@ def refuse(line):
 
 
 try:
-    grid.check(config)
+    config.update(grid.check(config))
     RUNS = grid.expand(config)
 except UserError as error:
     refuse(f"config: {error}")
@@ -44,15 +44,23 @@ TABLES = ["runs", "curves", "evaluations"]
 
 wildcard_constraints:
     set="|".join(SETS),
+    law="|".join(catalog.laws(config["grid"])) or "(?!)",
     data="[^/]+",
     run="[^/]+",
     wheel="[^/]+",
 
 
+def pin(wildcards):
+    """The line of the lock for a wheel."""
+    if wildcards.wheel not in PINS:
+        refuse(f"{wildcards.wheel} is not a wheel of {config['corpus']['lock']}")
+    return PINS[wildcards.wheel]
+
+
 def wheels(*packages):
-    """Files of the wheels of ``packages``."""
+    """Files of the wheels of ``packages``; whoever reads them goes by their pins, not by their age."""
     pins = grid.pins(config["corpus"]["lock"])
-    return [f"results/data/wheels/{grid.wheel_id(pins[name])}.whl" for name in packages]
+    return [ancient(f"results/data/wheels/{grid.wheel_id(pins[name])}.whl") for name in packages]
 
 
 def corpus_wheels():
@@ -87,5 +95,15 @@ def figures(*endings):
 
 def watch_progress():
     """Show in the terminal how training goes, until Snakemake ends."""
-    command = ["python", "workflow/scripts/progress.py", "--parent", str(os.getpid())]
-    subprocess.Popen([*command, "--study", f"{STUDY}/study.json", "--runs", "results/runs"])
+    command = [
+        "python",
+        "workflow/scripts/progress.py",
+        "--parent",
+        str(os.getpid()),
+        "--runs",
+        "results/runs",
+    ]
+    # a session of its own, so that Ctrl-C reaches Snakemake alone
+    watcher = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
+    with watcher.stdin as runs:
+        json.dump(list(RUNS.values()), runs)

@@ -10,7 +10,7 @@ rule wheel:
     conda:
         "../../envs/scaling.yaml"
     params:
-        pin=lambda wildcards: PINS[wildcards.wheel],
+        pin=pin,
     message:
         "Download {wildcards.wheel}"
     shell:
@@ -52,6 +52,7 @@ rule transfer:
     conda:
         "../../envs/scaling.yaml"
     params:
+        version=grid.VERSIONS["transfer"],
         read=lambda wildcards: TRANSFER[wildcards.set]["read"],
         bytes=config["corpus"]["transfer_bytes"],
         seed=config["corpus"]["seed"],

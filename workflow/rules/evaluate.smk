@@ -16,6 +16,7 @@ rule evaluate:
     threads: 1
     params:
         folder=subpath(output[0], parent=True),
+        version=grid.VERSIONS["evaluation"],
     message:
         "Evaluate {wildcards.run}"
     shell:
@@ -28,8 +29,6 @@ rule study:
         f"{STUDY}/study.json",
     log:
         f"{STUDY}/logs/study.log",
-    # who watches the progress of training reads the study from here
-    priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
     params:

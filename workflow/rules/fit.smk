@@ -10,13 +10,12 @@ rule fit:
         bootstrap=f"{STUDY}/fits/{{law}}.bootstrap.parquet",
     log:
         f"{STUDY}/logs/fit/{{law}}.log",
-    wildcard_constraints:
-        law="[A-Za-z_]+",
     conda:
         "../../envs/scaling.yaml"
     params:
         resamples=config["fits"]["resamples"],
         seed=config["fits"]["seed"],
+        version=grid.VERSIONS["fit"],
     message:
         "Fit {wildcards.law}"
     shell:

@@ -33,6 +33,8 @@ rule tokens:
     conda:
         "../../envs/scaling.yaml"
     threads: lambda wildcards: 2 if wildcards.set == "train" else 1
+    params:
+        version=grid.VERSIONS["tokens"],
     message:
         "Tokenize {wildcards.set}"
     shell:

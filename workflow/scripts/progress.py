@@ -1,6 +1,7 @@
 """Show how the training of a study goes: a few lines now and then, until the parent process ends."""
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -10,23 +11,22 @@ from scaling import progress, provenance
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", type=Path, required=True, help="study.json")
+    parser = argparse.ArgumentParser(
+        description=__doc__ + " Reads the list of runs, JSON, from standard input."
+    )
     parser.add_argument("--runs", type=Path, required=True, help="folder of all runs")
-    parser.add_argument("--parent", type=int, help="process to watch for; without it, the lines show once")
+    parser.add_argument("--parent", type=int, required=True, help="process to watch for")
     args = parser.parse_args()
+    runs = json.load(sys.stdin)
     interval = 15 if sys.stderr.isatty() else 60  # a log file grows by a few lines a minute
-    shown, due = None, time.monotonic()
-    while True:
+    shown, due = None, time.monotonic() + 3
+    while os.getppid() == args.parent:
         if time.monotonic() >= due:
-            text = progress.report(args.study, args.runs)
-            if text:
-                due = time.monotonic() + interval
-            if text not in ("", shown):
+            due = time.monotonic() + interval
+            text = progress.report(runs, args.runs)
+            if text != shown:
                 shown = text
                 print(text, file=sys.stderr, flush=True)
-        if os.getppid() != args.parent:
-            break
         time.sleep(0.5)
 
 

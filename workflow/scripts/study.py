@@ -13,7 +13,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="study.json to write")
     args = parser.parse_args()
     runs = list(grid.expand(args.config).values())
-    packages = ("torch", "numpy", "pyarrow", "tokenizers", "snakemake")
+    packages = ("torch", "numpy", "pyarrow", "tokenizers")
     study = {"study": args.config["study"], "config": args.config, "runs": runs}
     provenance.write_json(args.out, study | {"versions": provenance.versions(*packages)})
 

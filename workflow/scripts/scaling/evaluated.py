@@ -8,11 +8,12 @@ takes longer than most evaluations of a small model, is loaded only where someth
 import pyarrow as pa
 
 from scaling import provenance, tables, tokens
+from scaling.grid import VERSIONS
 
 
 def key(step, index):
     """What a loss of one run depends on, as a short text."""
-    return provenance.digest([step, index["set"], index["sha256"]], 16)
+    return provenance.digest([VERSIONS["evaluation"], step, index["set"], index["sha256"]], 16)
 
 
 class Memory:

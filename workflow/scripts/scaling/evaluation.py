@@ -32,11 +32,10 @@ def losses(model, sequences):
 def mean_and_error(token_losses):
     """Mean loss and its standard error, from losses of shape (sequences, n_ctx).
 
-    The error is taken over sequences, since the tokens of one are not independent; NaN for a single one.
+    The error is taken over sequences, since the tokens of one are not independent.
     """
     means = token_losses.mean(axis=1)
-    error = means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else math.nan
-    return float(means.mean()), float(error)
+    return float(means.mean()), float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
 def bits_per_byte(loss, bytes_per_token):

@@ -160,7 +160,7 @@ def fit(law, selection, *, resamples, seed, interval):
     if kept.sum() < FEWEST_DRAWS:
         raise UserError(f"only {kept.sum()} of {resamples} resamples determine a fit; {selection.remedy}")
 
-    quantiles = tails(interval, runs)
+    quantiles = tails(interval, min(runs, distinct))
     values = dict(zip(law.parameters, law.form.from_line(intercepts, slopes), strict=True))
     draws = {parameter: np.where(kept, value[1:], np.nan) for parameter, value in values.items()}
     ends = {parameter: np.quantile(value[kept], quantiles).tolist() for parameter, value in draws.items()}

@@ -19,6 +19,7 @@ NEIGHBOURS = 2
 """Sizes on each side of the best one that a parabola in ln N goes through."""
 CURVES = ("size", "long")
 """Experiments whose learning curves make the frontier: all sizes alike, and small ones trained on."""
+LOPSIDED = "The lowest of the runs drawn is never below that of all: intervals lie to one side of the value."
 SIZE_REMEDY = "add sizes to experiment size"
 CURVE_REMEDY = "add sizes to experiment size, or train for longer than the warm-up"
 DATA_REMEDY = "add smaller subsets D to experiment data, or train longer"
@@ -122,7 +123,8 @@ def data_limited(runs, curves, convention):
         y=_column(best, "best_test_loss"),
         run=_names(best),
         y_se=_column(best, "best_test_loss_se"),
-        method="For each D, the lowest test loss of any size of experiment data that saw it at least once.",
+        method="For each D, the lowest test loss of any size of experiment data that saw it at least once. "
+        f"{LOPSIDED}",
         remedy=DATA_REMEDY,
         excluded=excluded,
         facts={"turned": sum(run["best_step"] < run["steps"] for run in best)},
@@ -150,7 +152,7 @@ def envelope(runs, curves, convention):
         y=np.exp(losses.min(0)),
         run=[iso.runs[index]["run"] for index in losses.argmin(0)],
         method="Lower envelope of the learning curves of experiments size and long, past warm-up, at "
-        f"computes that two runs or more reach; {CONVENTIONS[convention]} FLOPs.",
+        f"computes that two runs or more reach; {CONVENTIONS[convention]} FLOPs. {LOPSIDED}",
         remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
         facts={"bracketed": int(iso.bracketed[:, shared].any(0).sum())},

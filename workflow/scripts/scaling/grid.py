@@ -23,13 +23,20 @@ CORPUS_VERSION = 1
 """Raise when a change of the code changes the documents made from the same wheels."""
 TRAINING_VERSION = 1
 """Raise when a change of the code changes what the same run learns: every run then gets a new name."""
+VERSIONS = {"transfer": 1, "tokens": 1, "evaluation": 1, "fit": 1, "figure": 1, "page": 1}
+"""Raise one when a change of the code changes what its rule makes: the rule runs again. Snakemake does not
+look at code, so that editing a script retrains nothing."""
 
 
 # --- checks ---------------------------------------------------------------------------------------------
 
 
 def check(config):
-    """Raise UserError, one line with key, finding and expectation, for the first fault in ``config``."""
+    """Return ``config`` with whole numbers as integers, since YAML reads 1.0e+6 as a fraction.
+
+    Raises UserError, one line with key, finding and expectation, for its first fault.
+    """
+    config = _whole(config)
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     _check_value(config, schema, schema, "config")
     run_schema = schema["properties"]["run"]["properties"]
@@ -57,6 +64,15 @@ def check(config):
         raise UserError(f"corpus.transfer: found the set {min(twice)!r} twice, expected each name once")
     for where, packages in wanted.items():
         _check_known(packages, pinned, where, what="wheel", known_as=f"the lock {config['corpus']['lock']}")
+    return config
+
+
+def _whole(value):
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _grids(name, grids):
@@ -178,8 +194,8 @@ def _resolve(config, point, where):
         "betas": [float(beta) for beta in point["betas"]],
     }
     N = counts.non_embedding(**run)
-    run["learning_rate"] = _learning_rate(point["learning_rate"], {"d_model": run["d_model"], "N": N})
     what = f"{where}: n_layer {run['n_layer']}, d_model {run['d_model']}, n_head {run['n_head']}"
+    run["learning_rate"] = _learning_rate(point["learning_rate"], {"d_model": run["d_model"], "N": N}, what)
     if run["d_model"] % run["n_head"]:
         raise UserError(
             f"{what}: found heads that do not divide d_model, expected n_head to be a divisor of it"
@@ -188,16 +204,23 @@ def _resolve(config, point, where):
         raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
     if run["warmup"] >= run["S"]:
         raise UserError(f"{what}: found warmup {run['warmup']}, expected fewer than its S {run['S']} steps")
+    if run["test_tokens"] < 2 * run["n_ctx"]:
+        raise UserError(f"{what}: found test_tokens {run['test_tokens']}, expected two contexts or more")
     if run["D"] != "all" and run["D"] <= run["n_ctx"]:
         raise UserError(f"{what}: found D {run['D']}, expected more tokens than n_ctx {run['n_ctx']}")
     data = f"{corpus_id(config)}_{tokenizer_id(config)}_ctx{run['n_ctx']}"
     return run | {"N": N, "data": data, "run": slug(run), "experiments": []}
 
 
-def _learning_rate(rule, run):
-    rate = (
-        rule["value"] * (run[rule["by"]] / rule["at"]) ** rule["exponent"] if isinstance(rule, dict) else rule
-    )
+def _learning_rate(rule, run, what):
+    if not isinstance(rule, dict):
+        return float(rule)
+    try:
+        rate = rule["value"] * (run[rule["by"]] / rule["at"]) ** rule["exponent"]
+    except OverflowError:
+        rate = math.inf
+    if not 0 < rate < math.inf:
+        raise UserError(f"{what}: found a learning_rate of {rate} by its rule, expected a number above 0")
     return float(f"{rate:.4g}")
 
 
@@ -222,8 +245,8 @@ def pins(lock):
     """
     try:
         text = Path(lock).read_text(encoding="utf-8")
-    except OSError:
-        raise UserError(f"corpus.lock: found no file {lock!r}, expected a lock of wheels") from None
+    except (OSError, ValueError):
+        raise UserError(f"corpus.lock: found no text file {lock!r}, expected a lock of wheels") from None
     found = {}
     for line in re.sub(r"\\\s*\n", " ", text).splitlines():
         line = line.split(" #")[0].strip()

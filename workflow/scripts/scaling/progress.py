@@ -2,20 +2,24 @@
 
 import json
 import math
+import time
 
 from scaling import counts
 from scaling.tables import run_folder
 
+SILENCE = 60.0
+"""Seconds after which a run that says nothing is taken to have died: jobs write every two seconds."""
 
-def states(study, runs):
-    """One dict for each run of ``study`` (the content of study.json): its state and what is known of it.
+
+def states(runs, folder_of_runs):
+    """One dict for each of ``runs`` (as :func:`scaling.grid.expand` has them): what is known of it.
 
     ``state`` is done, running or waiting; with it come step, S, tokens_per_second and test_loss where a
-    run's record or its progress tells them. ``runs``: the folder of all runs.
+    run's record or its progress tells them.
     """
     found = []
-    for run in study["runs"]:
-        folder = run_folder(runs, run)
+    for run in runs:
+        folder = run_folder(folder_of_runs, run)
         state = {"state": "waiting", "run": run["run"], "step": 0, "S": run["S"]}
         state["tokens"] = run["B"] * run["S"]
         state["flops"] = counts.flops_per_token(**run)["attention"]
@@ -29,7 +33,10 @@ def states(study, runs):
 def _read(path, label):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        silent = time.time() - path.stat().st_mtime > SILENCE
     except (OSError, ValueError):
+        return {}
+    if label == "running" and silent:
         return {}
     known = ("test_loss", "tokens_per_second", "step")
     return {"state": label} | {name: record[name] for name in known if name in record}
@@ -55,15 +62,9 @@ def seconds_left(found):
     return work / max(1, sum(s["state"] == "running" for s in found))
 
 
-def report(study, runs):
-    """What a person wants to read now: a summary, then one line for each run in training.
-
-    ``study``: path of study.json; an empty text where it is not there (yet, or just now).
-    """
-    try:
-        found = states(json.loads(study.read_text(encoding="utf-8")), runs)
-    except FileNotFoundError:
-        return ""
+def report(runs, folder_of_runs):
+    """What a person wants to read now: a summary, then one line for each run in training."""
+    found = states(runs, folder_of_runs)
     done = sum(s["state"] == "done" for s in found)
     running = [s for s in found if s["state"] == "running"]
     evaluated = sum(s["evaluated"] for s in found)

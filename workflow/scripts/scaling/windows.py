@@ -54,8 +54,13 @@ def spread(ids, *, n_ctx, tokens, name):
     """Windows that hold ``tokens`` predicted tokens, evenly spread over ``ids``, the same for every run.
 
     Shape (sequences, n_ctx + 1); all of ``ids`` where it is shorter. Raises UserError where the set
-    called ``name`` does not fill one window.
+    called ``name`` does not fill two windows.
     """
     available = whole_windows(ids, n_ctx, name)
-    wanted = min(available, max(1, tokens // n_ctx))
+    wanted = min(available, tokens // n_ctx)
+    if wanted < 2:
+        raise UserError(
+            f"{name}: {min(len(ids), tokens)} tokens are not two contexts of n_ctx {n_ctx}, the least that "
+            "gives a standard error; use more text, a shorter context, or a larger test_tokens"
+        )
     return gather(ids, np.linspace(0, available - 1, wanted).round().astype(np.int64) * n_ctx, n_ctx)

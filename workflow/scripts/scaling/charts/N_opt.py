@@ -24,6 +24,9 @@ def draw(tables, fits):
         marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip("PF-days", "best N")),
         *theme.exponents(x_ends),
     )
-    caption = f"Points: the size with the lowest loss for each compute. {wording.finding(fit)}"
+    caption = (
+        "Points: for each compute, the lowest point of a parabola in ln N through the best sizes. "
+        f"{wording.finding(fit)}"
+    )
     description = f"Best model size rising with training compute in PF-days, both logarithmic. {caption}"
     return Drawing(chart, description, caption, (("measured", points), ("fit", fitted.band_rows(fit))))

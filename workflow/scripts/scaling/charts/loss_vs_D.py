@@ -35,8 +35,8 @@ def draw(tables, fits):
         rings.encode(x=x("x"), y=y("y")),
     )
     caption = (
-        f"Each line is one of {len(sizes)} model sizes, trained until its test loss stopped falling. Bars: "
-        f"one standard error; rings: the points of the fit. {wording.finding(fit)}"
+        f"Each line is one of {len(sizes)} model sizes at its lowest test loss; the most data were seen less "
+        f"than once. Bars: one standard error; rings: the points of the fit. {wording.finding(fit)}"
     )
     description = f"Test loss falling with training tokens, both logarithmic. {caption}"
     return Drawing(chart, description, caption, (("measured", points), ("fit", fitted.band_rows(fit))))

@@ -58,7 +58,7 @@ def draw(tables, fits):
     sizes = len({point["run"] for point in points})
     offsets = [f"{name} {wording.signed(offset, 2)}" for name, offset in mean_offsets(points, names)]
     caption = (
-        f"{wording.counted(sizes, 'size')}, each during training and at its "
+        f"{wording.counted(sizes, 'run')}, each during training and at its "
         "end; bars: one standard error. Mean offset from the test loss at the end, in nats per token: "
         f"{', '.join(offsets)}."
     )

@@ -1,12 +1,12 @@
 """A training job: from a run's description and token arrays to the files of its folder."""
 
-import os
+import contextlib
 import time
 
 import pyarrow as pa
 import torch
 
-from scaling import counts, evaluation, provenance, tables, tokens
+from scaling import counts, evaluation, provenance, tables, tokens, windows
 from scaling.evaluated import Memory, key
 from scaling.models import snapshots
 from scaling.provenance import UserError
@@ -29,6 +29,21 @@ def resolve(run, train_index, test_index):
     return run | {"D": tokens_wanted}
 
 
+def evaluable(train, run):
+    """Ids and index of each set beside the training tokens that ``run`` can be evaluated on.
+
+    What cannot be read now, or is too short, is left to the rule that evaluates, which says so.
+    """
+    found = []
+    for path in sorted(train.parent.glob("*.npy")):
+        with contextlib.suppress(UserError):
+            ids, index = tokens.load(path)
+            windows.spread(ids, n_ctx=run["n_ctx"], tokens=run["test_tokens"], name=path.stem)
+            if path != train:
+                found.append((ids, index))
+    return found
+
+
 def train(run, *, train, test, folder, threads):
     """Train ``run`` on the arrays at ``train`` and ``test``; write run.json, curve.parquet and snapshots/.
 
@@ -40,8 +55,7 @@ def train(run, *, train, test, folder, threads):
     torch.set_num_threads(threads)
     (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
     run = resolve(run, train_index, test_index)
-    beside = sorted(train.parent.glob("*.npy"))
-    held_out = [tokens.load(path) for path in beside if path != train and path.with_suffix(".json").exists()]
+    held_out = evaluable(train, run)
     progress, memory = Progress(run, folder / "progress.json"), Memory(folder)
     memory.rows.clear()  # the losses of other weights
     with provenance.whole(folder / "snapshots") as kept:
@@ -86,7 +100,6 @@ class Progress:
                 "S": self.run["S"],
                 "test_loss": loss,
                 "tokens_per_second": state["tokens_per_second"],
-                "pid": os.getpid(),
             }
             provenance.write_json(self.path, status)
         if len(state["curve"]) > self.points:

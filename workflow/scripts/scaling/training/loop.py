@@ -76,6 +76,9 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
                 if run["patience"]:
                     best_weights = {name: value.clone() for name, value in model.state_dict().items()}
         if step in snapshot_steps:
+            if not all(torch.isfinite(weights).all() for weights in model.parameters()):
+                status = "diverged"
+                break
             on_snapshot(step, model)
             kept.add(step)
         on_step({"step": step, "curve": curve, "tokens_per_second": step * run["B"] / in_steps})
