@@ -44,6 +44,7 @@ def test_the_shipped_studies_are_valid(study, monkeypatch):
     assert grid.expand(config)
 
 
+RULE = {"by": "N", "at": 1.5, "value": 1}
 BAD = [
     ("run.learning_rate", "1e-3", "run.learning_rate: found '1e-3' (text), expected a number above 0"),
     ("run.learning_rate", "1e-3", "write 1.0e-3"),
@@ -57,6 +58,11 @@ BAD = [
     ("run.learning_rate", {"by": "N", "at": 9, "value": "1", "exponent": 0}, "run.learning_rate.value"),
     ("run.B", 100, "found B 100, expected a multiple of n_ctx 128"),
     ("run.warmup", 1500, "found warmup 1500, expected fewer than its S 1500 steps"),
+    ("run.test_tokens", 200, "found test_tokens 200, expected two contexts or more"),
+    ("run.learning_rate", RULE | {"exponent": 900}, "found a learning_rate of inf by its rule"),
+    ("run.learning_rate", RULE | {"exponent": -900}, "found a learning_rate of 0.0 by its rule"),
+    ("run", None, "run: found None (nothing), expected a mapping: what every run has"),
+    ("experiments", [{"a": 1}], "experiments[0]: found {'a': 1} (a mapping), expected a name"),
     ("run.betas", [0.9], "run.betas: found [0.9] (a list), expected two numbers"),
     ("experiments", ["size", "shpae"], "unknown experiment 'shpae' (did you mean shape?)"),
     ("experiments", [], "experiments: found [] (a list), expected a list of names of grids"),
@@ -137,6 +143,25 @@ def test_a_name_is_readable_and_changes_with_everything_that_affects_the_run(con
     assert len(names | {name}) == len(changes) + 1
     assert only(put(config, "run.clip", 1)) == name, "1 and 1.0 are the same run"
     assert only(put(config, "grid.size.shape.1.d_model", 32)) == name, "a neighbour does not matter"
+
+
+def test_whole_numbers_may_be_written_as_fractions(config):
+    """YAML reads 1.0e+5 as a fraction; it is the same run, and the same tokenizer, as 100000."""
+    written = put(put(put(config, "grid.data.0.D", [1.0e5]), "run.S", 1500.0), "tokenizer.n_vocab", 512.0)
+    plain = put(config, "grid.data.0.D", [100000])
+    assert list(grid.expand(grid.check(written))) == list(grid.expand(grid.check(plain)))
+    assert grid.tokenizer_id(grid.check(written)) == "bpe512"
+
+
+def test_a_lock_that_is_no_text_is_refused(config, tmp_path):
+    (tmp_path / "wheels.lock").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"corpus\.lock: found no text file"):
+        grid.check(config)
+
+
+def test_an_explicit_learning_rate_is_taken_as_it_is(config):
+    runs = grid.expand(put(config, "run.learning_rate", 0.0123456))
+    assert {run["learning_rate"] for run in runs.values()} == {0.0123456}
 
 
 def test_learning_rate_follows_its_rule(config):

@@ -178,6 +178,34 @@ def test_a_diverged_run_says_so(ids):
     assert all(math.isfinite(point["test_loss"]) for point in curve)
 
 
+def test_a_run_that_breaks_at_a_snapshot_is_recorded_as_diverged(ids, tmp_path):
+    train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
+    run = RUN | {"learning_rate": 1e30, "clip": 1e30, "S": 30, "test_points": 1}
+    job.train(run, train=train, test=test, folder=tmp_path / "run", threads=1)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "diverged"
+    assert record["test_loss"] is None
+    evaluated.complete(tmp_path / "run", [test], threads=1)
+    study = {"runs": [RUN | {"data": "", "run": "run"}]}
+    assert math.isnan(tables.collect(study, tmp_path)["runs"]["test_loss"][0].as_py())
+
+
+def test_a_foreign_set_beside_the_tokens_does_no_harm(ids, tmp_path):
+    train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
+    short = write_set(tmp_path / "short.npy", ids[:10])
+    write_set(tmp_path / "torn.npy", ids[:500])
+    (tmp_path / "torn.npy").write_bytes(b"")
+    assert [index["set"] for _, index in job.evaluable(train, RUN)] == ["test"]
+    job.train(RUN, train=train, test=test, folder=tmp_path / "run", threads=1)
+    with pytest.raises(UserError, match="short: 10 tokens do not fill one context"):
+        evaluated.complete(tmp_path / "run", [test, short], threads=1)
+
+
+def test_one_window_gives_no_standard_error_and_is_refused():
+    with pytest.raises(UserError, match="licences: 30 tokens are not two contexts of n_ctx 16"):
+        windows.spread(np.arange(30), n_ctx=16, tokens=512, name="licences")
+
+
 def write_set(path, ids):
     with provenance.whole(path) as scratch:
         np.save(scratch, ids)

@@ -187,6 +187,26 @@ def test_a_run_that_is_not_of_the_study_is_named(smoke):
     assert "Traceback" not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("results/data/wheels/foo-1.0.whl", "foo-1.0 is not a wheel of tests.lock"),
+        ("results/studies/smoke/fits/foo.json", "MissingRuleException"),
+    ],
+)
+def test_an_unknown_target_trains_nothing(smoke, target, line):
+    result = smoke.snakemake(target, "-n")
+    assert result.returncode != 0
+    assert line in result.stdout
+    assert "Train " not in result.stdout
+
+
+def test_a_newer_wheel_file_of_the_same_pin_leaves_nothing_to_do(smoke):
+    for path in (smoke.root / "results/data/wheels").iterdir():
+        path.touch()
+    assert smoke.planned() == {}
+
+
 def test_a_damaged_input_is_named_and_nothing_half_written_stays(smoke):
     ids = next((smoke.root / "results" / "data").glob("*/bpe300/test.npy"))
     whole, stat = ids.read_bytes(), ids.stat()

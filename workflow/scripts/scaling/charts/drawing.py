@@ -10,12 +10,11 @@ from html import escape
 from pathlib import Path
 
 import altair as alt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import vl_convert
 
 from scaling import provenance
 from scaling.charts import catalog, theme
+from scaling.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,7 @@ def read_tables(folder, names):
 
     Raises UserError for one that is missing or damaged.
     """
-    tables = {}
-    for name in names:
-        path = Path(folder) / f"{name}.parquet"
-        try:
-            tables[name] = pq.ParquetFile(path).read().to_pylist()  # read_table would import pandas: 0.3 s
-        except FileNotFoundError:
-            raise provenance.UserError(f"{path} does not exist; `snakemake {path}` makes it") from None
-        except pa.ArrowException:
-            raise provenance.UserError(f"{path} is damaged; delete it and run snakemake again") from None
-    return tables
+    return {name: read_table(Path(folder) / f"{name}.parquet").to_pylist() for name in names}
 
 
 def read_fits(folder, laws):
