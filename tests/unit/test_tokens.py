@@ -63,6 +63,10 @@ def test_faults_are_named(tokenizer, tmp_path):
         tokens.write(tmp_path / "code.npy", "code", tokenizer, [])
     path = tmp_path / "test.npy"
     tokens.write(path, "test", tokenizer, [TEXTS])
-    path.write_bytes(path.read_bytes()[:-20])
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"test\.npy cannot be read"):
+        tokens.load(path)
+    path.write_bytes(whole[:-20])
     with pytest.raises(UserError, match=r"test.npy cannot be read .*; delete it and run snakemake again"):
         tokens.load(path)

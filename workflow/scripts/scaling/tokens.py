@@ -89,7 +89,7 @@ def load(path):
     index = provenance.read_json(path.with_suffix(".json"))
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete it and run snakemake again") from None
     if len(ids) != index["tokens"]:
         raise UserError(

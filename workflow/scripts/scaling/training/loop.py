@@ -76,7 +76,8 @@ def train(run, train_ids, test_ids, *, on_step, on_snapshot):
                 if run["patience"]:
                     best_weights = {name: value.clone() for name, value in model.state_dict().items()}
         if step in snapshot_steps:
-            if not all(torch.isfinite(weights).all() for weights in model.parameters()):
+            # the loss above was that of the weights before this step's update
+            if not math.isfinite(evaluation.losses(model, chunk.numpy()).mean()):
                 status = "diverged"
                 break
             on_snapshot(step, model)
