@@ -39,5 +39,5 @@ $(VENV)/dev.ready: envs/dev.lock $(VENV)/run.ready
 browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	        apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null; \
+	        apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null; \
 	    else echo "install Chromium and its driver: apt-get install chromium chromium-driver" >&2; exit 1; fi; }

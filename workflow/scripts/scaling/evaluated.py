@@ -1,8 +1,8 @@
 """What of a run is evaluated already: losses are remembered, so that only what is new is computed.
 
-A loss belongs to a snapshot and the content of a set. Training evaluates each snapshot
-while the model is in memory; a set that is added or changed later costs that set alone. torch, whose import
-takes longer than most evaluations of a small model, is loaded only where something is left to compute.
+A loss belongs to a snapshot and the content of a set. Training evaluates each snapshot while the model is
+in memory; a set that is added or changed later costs that set alone. torch, whose import takes longer than
+most evaluations of a small model, is loaded only where something is left to compute.
 """
 
 import pyarrow as pa
@@ -11,21 +11,23 @@ from scaling import provenance, tables, tokens
 from scaling.grid import VERSIONS
 
 
+NAME = "evaluated.json"
+
+
 def key(step, index):
     """What a loss of one run depends on, as a short text."""
     return provenance.digest([VERSIONS["evaluation"], step, index["set"], index["sha256"]], 16)
 
 
-class Memory:
-    """Rows of evaluation.parquet by :func:`key`, kept in a file beside it."""
+def recall(folder):
+    """Rows of evaluation.parquet by :func:`key` that are known of the run in ``folder``."""
+    path = folder / NAME
+    return provenance.read_json(path) if path.exists() else {}
 
-    def __init__(self, folder):
-        self._path = folder / "evaluated.json"
-        self.rows = provenance.read_json(self._path) if self._path.exists() else {}
 
-    def write(self):
-        """Write the rows to the file."""
-        provenance.write_json(self._path, self.rows)
+def remember(folder, rows):
+    """Write what is known of the run in ``folder``, in place of what was."""
+    provenance.write_json(folder / NAME, rows)
 
 
 def complete(folder, sets, *, threads):
@@ -35,18 +37,18 @@ def complete(folder, sets, *, threads):
     A run that diverged before its first snapshot gets a table without rows. Raises UserError where a file
     is damaged or a set is too short.
     """
-    run, memory = provenance.read_json(folder / "run.json"), Memory(folder)
+    run, known = provenance.read_json(folder / "run.json"), recall(folder)
     held_out = [tokens.load(path) for path in sets]
     steps = tables.snapshot_steps(folder / "snapshots")
     wanted = {key(step, loaded[1]): (step, loaded) for step in steps for loaded in held_out}
-    missing = [name for name in wanted if name not in memory.rows]
+    missing = [name for name in wanted if name not in known]
     if missing:
         from scaling import evaluation
 
         pairs = [wanted[name] for name in missing]
         rows = evaluation.measure_stored(folder, run, pairs, threads=threads)
-        memory.rows |= zip(missing, rows, strict=True)
-        memory.write()
-    rows = [memory.rows[name] for name in wanted]
+        known |= zip(missing, rows, strict=True)
+        remember(folder, known)
+    rows = [known[name] for name in wanted]
     tables.write_table(folder / "evaluation.parquet", pa.Table.from_pylist(rows, tables.EVALUATION))
     return len(wanted) - len(missing), len(missing)

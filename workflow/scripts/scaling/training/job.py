@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from scaling import counts, evaluation, provenance, tables, tokens, windows
-from scaling.evaluated import Memory, key
+from scaling.evaluated import key, remember
 from scaling.models import snapshots
 from scaling.provenance import UserError
 from scaling.training import loop
@@ -56,8 +56,7 @@ def train(run, *, train, test, folder, threads):
     (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
     run = resolve(run, train_index, test_index)
     held_out = evaluable(train, run)
-    progress, memory = Progress(run, folder / "progress.json"), Memory(folder)
-    memory.rows.clear()  # the losses of other weights
+    progress, known = Progress(run, folder / "progress.json"), {}
     with provenance.whole(folder / "snapshots") as kept:
         kept.mkdir()
 
@@ -65,10 +64,10 @@ def train(run, *, train, test, folder, threads):
             snapshots.save(model, tables.snapshot_path(kept, step))
             for loaded in held_out:
                 row = evaluation.measure(model, step, loaded, tokens_per_set=run["test_tokens"])
-                memory.rows[key(step, loaded[1])] = row
+                known[key(step, loaded[1])] = row
 
         record, curve = loop.train(run, train_ids, test_ids, on_step=progress.step, on_snapshot=keep)
-    memory.write()
+    remember(folder, known)
     tables.write_table(folder / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
     identity = {name: value for name, value in run.items() if name != "experiments"}
     record |= {
