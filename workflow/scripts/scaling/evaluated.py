@@ -10,7 +10,6 @@ import pyarrow as pa
 from scaling import provenance, tables, tokens
 from scaling.grid import VERSIONS
 
-
 NAME = "evaluated.json"
 
 
