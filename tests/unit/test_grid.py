@@ -70,6 +70,7 @@ BAD = [
     ("corpus.prose", ["a", "z"], "corpus.prose: found unknown wheel 'z', expected one of the lock"),
     ("corpus.transfer.0.from", ["z"], "corpus.transfer[0].from: found unknown wheel 'z'"),
     ("corpus.transfer.0.read", "poetry", "found 'poetry' (text), expected one of cloud"),
+    ("corpus.transfer.0.set", "tokenizer", "other than train, test and tokenizer"),
     ("corpus.transfer.0.set", "test", "corpus.transfer[0].set: found 'test' (text), expected a name"),
     ("corpus.transfer", [{"set": "code", "read": "code", "from": ["c"]}] * 2, "the set 'code' twice"),
     ("tokenizer.n_vocab", 100, "tokenizer.n_vocab: found 100, expected a whole number of at least 257"),

@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from scaling.benchmark import copy_checkout
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = (
@@ -112,23 +112,11 @@ class Project:
         return self.root / "results" / "studies" / "smoke"
 
 
-def copy_checkout(target):
-    """Copy what git tracks, or would, to ``target``."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True, text=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target / name)
-
-
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
     """A project whose smoke study has been run to its page."""
     root = tmp_path_factory.mktemp("project")
-    copy_checkout(root)
+    copy_checkout(ROOT, root)
     wheels = tmp_path_factory.mktemp("wheels")
     names = ["alpha", "beta", "gamma"]
     (root / "tests.lock").write_text("\n".join(build_wheel(wheels, n, i) for i, n in enumerate(names)) + "\n")

@@ -34,16 +34,21 @@ def peak_per_core(cores):
         return sum(pool.map(matmul_peak, range(cores))) / cores
 
 
-def run_from_nothing(root, target, snakemake, cores):
-    """Copy the checkout at ``root`` to ``target`` and run its default study there; return the seconds.
-
-    Raises UserError where the study fails.
-    """
+def copy_checkout(root, target):
+    """Copy what git tracks at ``root``, or would, to ``target``."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.check_output(listed, cwd=root, text=True).split("\0"):
         if name and (root / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, target / name)
+            shutil.copy(root / name, target / name)
+
+
+def run_from_nothing(root, target, snakemake, cores):
+    """Run the default study of the checkout at ``root`` in a copy at ``target``; return the seconds.
+
+    Raises UserError where the study fails.
+    """
+    copy_checkout(root, target)
     began = time.perf_counter()
     if subprocess.run([snakemake, "--cores", str(cores)], cwd=target, check=False).returncode:
         raise UserError(f"the study in {target} failed; its last lines above say why")

@@ -47,7 +47,7 @@ def measure(model, step, held_out, *, tokens_per_set):
     """A row of evaluation.parquet: ``model``, as it is after ``step``, on a set.
 
     ``held_out``: ids and index of the set, as :func:`scaling.tokens.load` gives them. Raises UserError for
-    a set that does not fill one context.
+    a set that does not fill two contexts.
     """
     ids, index = held_out
     n_ctx = len(model.position_embedding)

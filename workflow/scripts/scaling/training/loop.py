@@ -18,7 +18,7 @@ SNAPSHOT_SPAN = 30
 def train(run, train_ids, test_ids, *, on_step, on_snapshot):
     """Train one run; return its record and its curve.
 
-    ``run``: a run of :func:`scaling.grid.expand` with ``D`` resolved to tokens and ``n_vocab`` added.
+    ``run``: a run of :func:`scaling.grid.expand` with ``D`` resolved to tokens.
     ``train_ids``, of which the first D are used, and ``test_ids``: 1-D integer arrays of token ids.
     ``on_step(state)`` is called after each step, ``on_snapshot(step, model)`` for each snapshot.
 
