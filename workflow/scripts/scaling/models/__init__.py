@@ -1,10 +1,16 @@
-"""The networks, one module an architecture; :func:`build` makes the one that a run describes."""
+"""The networks; :func:`build` makes the one that a run describes."""
 
 from scaling.models.transformer import Transformer
 
-SHAPE = ("n_layer", "d_model", "d_ff", "n_head", "n_ctx", "n_vocab")
+COMMON = ("d_model", "n_vocab", "n_ctx", "dropout", "tied", "precision")
+TRANSFORMER = (*COMMON, "n_layer", "d_ff", "n_head", "d_attn")
+FIELDS = {
+    "transformer": (Transformer, TRANSFORMER),
+    "recurrent": (Transformer, (*TRANSFORMER, "reuse")),
+}
 
 
 def build(run):
     """The network of a run, freshly initialised from torch's global random state."""
-    return Transformer(**{name: run[name] for name in SHAPE})
+    network, fields = FIELDS[run["architecture"]]
+    return network(**{name: run[name] for name in fields})
