@@ -1,6 +1,7 @@
 """Windows, schedule, loop and job: what a run sees, learns, records and leaves behind."""
 
 import copy
+import dataclasses
 import json
 import math
 import subprocess
@@ -12,15 +13,19 @@ import pytest
 import torch
 from scaling import evaluated, evaluation, provenance, tables, tokens, windows
 from scaling.provenance import UserError
-from scaling.training import job, loop, optimizers, schedules
+from scaling.training import job, loop, parallel, plan, schedules
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 RUN = {
     "run": "tiny", "data": "here", "experiments": [], "architecture": "transformer",
-    "n_layer": 1, "d_model": 8, "d_ff": 32, "n_head": 2, "n_ctx": 16, "n_vocab": 32, "N": 768,
-    "D": 4000, "B": 128, "S": 60, "learning_rate": 0.02, "warmup": 5, "betas": [0.9, 0.95], "epsilon": 1e-8,
-    "clip": 1.0, "seed": 0, "test_tokens": 512, "test_points": 6, "patience": 0, "snapshots": 3,
+    "n_layer": 1, "d_model": 8, "d_ff": 32, "n_head": 2, "d_attn": 8, "reuse": 1, "n_ctx": 16, "n_vocab": 32,
+    "N": 768, "dropout": 0.0, "tied": True, "precision": "fp32", "D": 4000, "B": 128, "S": 60,
+    "optimizer": "adam", "learning_rate": 0.02, "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.0,
+    "clip": 1.0, "schedule": "cosine", "warmup": 5, "horizon": 60, "final": 0.0, "cooldown": 0.2, "seed": 0,
+    "test_tokens": 512, "test_points": 6, "noise_steps": 4, "patience": 0, "snapshots": 3,
 }  # fmt: skip
+AUTO = {"micro_batch": "auto", "compile": "auto", "parallel": "auto"}
+SETTINGS = AUTO | {"device": "cpu", "threads": 1, "minutes": 0, "gpu_percent": 100}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +38,17 @@ def ids():
     return np.array(found, dtype=np.uint16)
 
 
-def run_loop(ids, **changes):
+def run_loop(ids, settings=AUTO, **changes):
     kept = {}
     run = RUN | changes
     record, curve = loop.train(
         run,
         ids[:5000],
         ids[5000:],
+        plan=plan.make(run, device="cpu", processes=1, settings=settings),
+        group=parallel.Group("cpu"),
         on_step=lambda state: None,
-        on_snapshot=lambda step, model: kept.update({step: copy.deepcopy(model.state_dict())}),
+        on_snapshot=lambda step, model, weights: kept.update({step: copy.deepcopy(weights)}),
     )
     return record, curve, kept
 
@@ -78,22 +85,6 @@ def test_test_windows_span_the_whole_set():
     assert windows.spread(np.arange(101), n_ctx=10, tokens=5000, name="test").shape == (10, 11)
     with pytest.raises(UserError, match="code: 10 tokens do not fill one context of n_ctx 10"):
         windows.spread(np.arange(10), n_ctx=10, tokens=50, name="code")
-
-
-def test_schedule_warms_up_linearly_and_ends_near_zero():
-    rates = [schedules.cosine(step, steps=100, warmup=10) for step in range(100)]
-    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert rates[10] == pytest.approx(1.0)
-    assert rates[55] == pytest.approx(0.5)
-    assert 0 < rates[99] < 0.001
-
-
-def test_log_spaced_steps_are_distinct_and_end_at_the_last():
-    steps = schedules.log_spaced(1500, 14, 100)
-    assert (steps[0], steps[-1], len(steps)) == (15, 1500, 14)
-    assert np.diff(np.log(steps)) == pytest.approx(np.full(13, math.log(100) / 13), rel=0.2)
-    assert schedules.log_spaced(5, 14, 100) == [1, 2, 4, 5]
-    assert schedules.log_spaced(7, 1, 100) == [7]
 
 
 def test_a_run_learns_and_records_it(ids):
@@ -145,30 +136,50 @@ def test_the_best_weights_give_the_best_loss(ids):
     assert error == pytest.approx(record["best_test_loss_se"], abs=1e-6)
 
 
-def test_adam_is_torchs_adam_without_its_compiler():
-    """The same updates as torch.optim.Adam, gradients forgotten, and no second spent on importing dynamo."""
-    target = torch.linspace(-1, 1, 6)
-    mine, theirs = (torch.nn.Parameter(torch.ones(6)) for _ in range(2))
-    ours = optimizers.Adam([mine], betas=(0.9, 0.99), epsilon=1e-8)
-    reference = torch.optim.Adam([theirs], betas=(0.9, 0.99), eps=1e-8)
-    for step in range(20):
-        for parameter in (mine, theirs):
-            ((parameter - target) ** 4).sum().backward()
-        ours.step(0.1 / (step + 1))
-        reference.param_groups[0]["lr"] = 0.1 / (step + 1)
-        reference.step()
-        reference.zero_grad()
-        torch.testing.assert_close(mine, theirs)
-        assert mine.grad is None
-    code = """
-import sys, torch
-from scaling.training import job, optimizers
-p = torch.nn.Parameter(torch.ones(1))
-p.sum().backward()
-optimizers.Adam([p], betas=(0.9, 0.9), epsilon=1e-8).step(0.1)
-print('torch._dynamo' in sys.modules)"""
-    found = subprocess.check_output([sys.executable, "-c", code], cwd=SCRIPTS, text=True)
-    assert found == "False\n"
+@pytest.mark.parametrize("changes", [
+    {"optimizer": "adamw", "weight_decay": 0.1}, {"optimizer": "adafactor", "learning_rate": 0.3},
+    {"schedule": "wsd", "final": 0.1}, {"architecture": "recurrent", "reuse": 2},
+    {"architecture": "lstm", "n_head": None, "d_ff": None, "d_attn": None},
+    {"tied": False, "dropout": 0.05}, {"precision": "bf16"},
+], ids=str)  # fmt: skip
+def test_whatever_is_asked_for_learns(ids, changes):
+    record, curve, _ = run_loop(ids, **changes, S=120, horizon=120)
+    assert record["status"] == "finished"
+    assert record["test_loss"] < curve[0]["test_loss"] - 0.3
+    assert all(point["gradient_variance"] > 0 for point in curve)
+
+
+def test_micro_batches_change_nothing_but_rounding(ids):
+    whole, split = run_loop(ids), run_loop(ids, settings=AUTO | {"micro_batch": "2"})
+    for mine, theirs in zip(whole[1], split[1], strict=True):
+        assert mine["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-4)
+        assert mine["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-2)
+
+
+def test_recomputed_activations_change_nothing(ids):
+    run = RUN | {"dropout": 0.1}
+    made = plan.make(run, device="cpu", processes=1, settings=AUTO)
+    arguments = {"group": parallel.Group("cpu"), "on_step": lambda s: None, "on_snapshot": lambda *a: None}
+    plain, lean = (
+        loop.train(run, ids[:5000], ids[5000:], plan=dataclasses.replace(made, recompute=again), **arguments)[1]
+        for again in (False, True)
+    )
+    assert plain == lean
+
+
+def test_a_compiled_run_learns_the_same(ids):
+    eager, compiled = run_loop(ids, S=12, horizon=12), run_loop(ids, AUTO | {"compile": "True"}, S=12, horizon=12)
+    for mine, theirs in zip(eager[1], compiled[1], strict=True):
+        assert mine["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-4)
+        assert theirs["gradient_variance"] > 0
+
+
+def test_a_schedule_moves_the_rate_that_the_optimizer_uses(ids):
+    _, curve, kept = run_loop(ids, horizon=24)
+    assert curve[-1]["learning_rate"] == 0.0
+    assert max(point["learning_rate"] for point in curve) > 0.01
+    shorter = run_loop(ids, horizon=24, S=24)[2][24]
+    torch.testing.assert_close(kept[60]["final_norm.weight"], shorter["final_norm.weight"])
 
 
 def test_a_diverged_run_says_so(ids):
@@ -178,10 +189,17 @@ def test_a_diverged_run_says_so(ids):
     assert all(math.isfinite(point["test_loss"]) for point in curve)
 
 
+def test_a_run_whose_loss_leaves_for_good_is_diverged_though_finite(ids):
+    record, _, _ = run_loop(ids, learning_rate=30.0, schedule="constant", clip=1e9, S=400)
+    assert record["status"] == "diverged"
+    assert record["steps"] < 400
+    assert math.isfinite(record["train_loss"])
+
+
 def test_a_run_that_breaks_at_a_snapshot_is_recorded_as_diverged(ids, tmp_path):
     train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
     run = RUN | {"learning_rate": 1e30, "clip": 1e30, "S": 30, "test_points": 1}
-    job.train(run, train=train, test=test, folder=tmp_path / "run", threads=1)
+    job.train(run, train=train, test=test, folder=tmp_path / "run", settings=SETTINGS)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "diverged"
     assert record["test_loss"] is None
@@ -196,7 +214,7 @@ def test_a_foreign_set_beside_the_tokens_does_no_harm(ids, tmp_path):
     write_set(tmp_path / "torn.npy", ids[:500])
     (tmp_path / "torn.npy").write_bytes(b"")
     assert [index["set"] for _, index in job.evaluable(train, RUN)] == ["test"]
-    job.train(RUN, train=train, test=test, folder=tmp_path / "run", threads=1)
+    job.train(RUN, train=train, test=test, folder=tmp_path / "run", settings=SETTINGS)
     with pytest.raises(UserError, match="short: 10 tokens do not fill one context"):
         evaluated.complete(tmp_path / "run", [test, short], threads=1)
 
@@ -220,7 +238,7 @@ def trained(ids, tmp_path):
     """Folder of a run that a job has trained and evaluated."""
     train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
     folder = tmp_path / "runs" / "here" / "tiny"
-    job.train(RUN, train=train, test=test, folder=folder, threads=1)
+    job.train(RUN, train=train, test=test, folder=folder, settings=SETTINGS)
     shuffled = write_set(tmp_path / "code.npy", np.random.default_rng(0).permutation(ids))
     assert evaluated.complete(folder, [test, shuffled], threads=1) == (3, 3)
     return folder
@@ -277,7 +295,7 @@ def test_what_is_known_needs_no_torch(trained):
 def test_training_anew_forgets_the_losses_of_old_weights(trained, ids):
     train, test = trained.parents[2] / "train.npy", trained.parents[2] / "test.npy"
     before = (trained / "evaluation.parquet").read_bytes()
-    job.train(RUN | {"seed": 1}, train=train, test=test, folder=trained, threads=1)
+    job.train(RUN | {"seed": 1}, train=train, test=test, folder=trained, settings=SETTINGS)
     assert evaluated.complete(trained, [test, test.with_name("code.npy")], threads=1) == (6, 0)
     assert (trained / "evaluation.parquet").read_bytes() != before
 

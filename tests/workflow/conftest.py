@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scaling.benchmark import copy_checkout
+from scaling.benchmark.study import copy_checkout
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = (

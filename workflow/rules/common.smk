@@ -35,6 +35,7 @@ SETS = ["train", "test", *TRANSFER]
 HELD_OUT = [f"{TOKENS}/{name}.npy" for name in SETS[1:]]
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
+EXECUTION = config["execution"]
 FIGURES = catalog.available(config["experiments"])
 LAWS = catalog.laws(config["experiments"])
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
@@ -86,6 +87,13 @@ def priority(wildcards):
     """Longest runs first, so that none is left alone at the end."""
     run = described(wildcards)
     return 1 + (run["N"] + run["d_model"] * run["n_vocab"]) * run["B"] * run["S"] // 10**6
+
+
+def gpu_percent(wildcards):
+    """Share of a GPU that a run can fill: small ones leave room for others beside them."""
+    run = described(wildcards)
+    alone = next((share for N, share in ((10**6, 10), (10**7, 25), (10**8, 50)) if run["N"] < N), 100)
+    return alone if EXECUTION["processes"] == 1 else 100 * EXECUTION["processes"]
 
 
 def figures(*endings):

@@ -32,7 +32,7 @@ rule study:
     conda:
         "../../envs/scaling.yaml"
     params:
-        config=json.dumps(config),
+        config=json.dumps({key: value for key, value in config.items() if key != "execution"}),
     message:
         "Write down the study"
     shell:

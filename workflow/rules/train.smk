@@ -16,7 +16,16 @@ rule train:
     priority: priority
     conda:
         "../../envs/scaling.yaml"
-    threads: 1
+    threads: EXECUTION["processes"]
+    # not params: how a run is executed is no reason to train it again
+    resources:
+        gpu_percent=gpu_percent,
+        device=EXECUTION["device"],
+        processes=EXECUTION["processes"],
+        parallel=EXECUTION["parallel"],
+        micro_batch=str(EXECUTION["micro_batch"]),
+        compile=str(EXECUTION["compile"]),
+        minutes=EXECUTION["minutes"],
     params:
         run=lambda wildcards: json.dumps(described(wildcards) | {"experiments": []}),
         folder=subpath(output.record, parent=True),
@@ -24,4 +33,7 @@ rule train:
         "Train {wildcards.run}"
     shell:
         "python workflow/scripts/train.py --run {params.run:q} --train {input.train:q} --test {input.test:q}"
-        " --out {params.folder:q} --threads {threads} > {log:q} 2>&1"
+        " --out {params.folder:q} --threads {threads} --device {resources.device}"
+        " --processes {resources.processes} --parallel {resources.parallel}"
+        " --micro-batch {resources.micro_batch} --compile {resources.compile} --minutes {resources.minutes}"
+        " --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"

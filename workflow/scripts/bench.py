@@ -1,23 +1,30 @@
-"""Run the default study from nothing in a scratch folder and measure where its time went."""
+"""Measure the training engine beside another, and where the default study's time goes if run from nothing."""
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-from scaling import benchmark, provenance
+from scaling import provenance
+from scaling.benchmark import engine, study
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/study.json"))
+    parser.add_argument("part", nargs="?", choices=["engine", "study"], help="both where none is named")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the figures")
     args = parser.parse_args()
-    root = Path(__file__).parents[2]
-    snakemake = Path(sys.executable).parent / "snakemake"
+    root, snakemake = Path(__file__).parents[2], Path(sys.executable).parent / "snakemake"
     with tempfile.TemporaryDirectory() as scratch:
-        figures = benchmark.measure(root, snakemake, Path(scratch))
-    print(benchmark.describe(figures))
-    provenance.write_json(args.out, figures)
+        parts = {
+            "engine": (engine, lambda: engine.measure(root, Path(scratch) / "engine")),
+            "study": (study, lambda: study.measure(root, snakemake, Path(scratch) / "study")),
+        }
+        for name in [args.part] if args.part else parts:
+            part, measure = parts[name]
+            figures = measure()
+            print(part.describe(figures))
+            provenance.write_json(args.out / f"{name}.json", figures)
 
 
 if __name__ == "__main__":

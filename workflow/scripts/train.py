@@ -1,11 +1,12 @@
-"""Train one run."""
+"""Train one run; the same command goes on where an interrupted one stood."""
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from scaling import provenance
-from scaling.training import job
+from scaling.training import launch
 
 
 def main():
@@ -14,9 +15,16 @@ def main():
     parser.add_argument("--train", type=Path, required=True, help=".npy of the training tokens")
     parser.add_argument("--test", type=Path, required=True, help=".npy of the test tokens")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=1, help="threads of all processes together")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--processes", type=int, default=1, help="processes, or GPUs; above 1 by torchrun")
+    parser.add_argument("--parallel", choices=["auto", "ddp", "fsdp"], default="auto")
+    parser.add_argument("--micro-batch", default="auto", help="sequences at a time in each process, or auto")
+    parser.add_argument("--compile", choices=["auto", "True", "False"], default="auto")
+    parser.add_argument("--minutes", type=float, default=0, help="time limit of the job, 0 for none")
+    parser.add_argument("--gpu-percent", type=int, default=100, help="share of a GPU's memory to use")
     args = parser.parse_args()
-    job.train(args.run, train=args.train, test=args.test, folder=args.out, threads=args.threads)
+    sys.exit(launch.launch(vars(args)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ Modules import only from those above them in this list::
     evaluation   losses on held-out text; snapshots against transfer sets
     evaluated    what of a run is evaluated already
     training     one run from its description to its curve
-    benchmark    where the time of a study went
+    benchmark    the engine beside another, and where the time of a study went
     laws         forms of the laws and the published constants
     fitting      the engine; knows no law by name
     frontier     envelope of the learning curves, compute-efficient sizes

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from scaling import models, tables, windows
+from scaling import cpu, models, tables, windows
 from scaling.models import snapshots
 
 SEQUENCES = 16
@@ -14,19 +13,27 @@ SEQUENCES = 16
 
 
 @torch.inference_mode()
-def losses(model, sequences):
+def losses(model, sequences, group=None):
     """Cross-entropy in nats of each predicted token: float64, shape (sequences, n_ctx).
 
-    ``sequences``: int64 array of token ids, shape (sequences, n_ctx + 1).
+    ``sequences``: int64 array of token ids, shape (sequences, n_ctx + 1). The processes of ``group``, if
+    there are several, each take a share and all return the whole.
     """
+    rank, size = (group.rank, group.size) if group else (0, 1)
+    share = -(-len(sequences) // size)
+    # shares are equal, since a sharded network is called by all or none: the last ones repeat the first
+    mine = sequences[(np.arange(share) * size + rank) % len(sequences)]
+    device = next(model.parameters()).device
     model.eval()
     found = []
-    for chunk in torch.from_numpy(sequences).split(SEQUENCES):
-        logits = model(chunk[:, :-1])
-        loss = F.cross_entropy(logits.flatten(0, 1), chunk[:, 1:].flatten(), reduction="none")
-        found.append(loss.view(len(chunk), -1).double().numpy())
+    for chunk in torch.from_numpy(mine).split(SEQUENCES):
+        chunk = chunk.to(device)
+        found.append(model(chunk[:, :-1], chunk[:, 1:])[1].double().cpu().numpy())
     model.train()
-    return np.concatenate(found)
+    found = np.concatenate(found)
+    if size > 1:
+        found = np.stack(group.gather(found), axis=1).reshape(share * size, -1)[: len(sequences)]
+    return found
 
 
 def mean_and_error(token_losses):
@@ -43,16 +50,15 @@ def bits_per_byte(loss, bytes_per_token):
     return loss / math.log(2) / bytes_per_token
 
 
-def measure(model, step, held_out, *, tokens_per_set):
+def measure(model, step, held_out, *, tokens_per_set, group=None):
     """A row of evaluation.parquet: ``model``, as it is after ``step``, on a set.
 
     ``held_out``: ids and index of the set, as :func:`scaling.tokens.load` gives them. Raises UserError for
     a set that does not fill two contexts.
     """
     ids, index = held_out
-    n_ctx = len(model.position_embedding)
-    sequences = windows.spread(ids, n_ctx=n_ctx, tokens=tokens_per_set, name=index["set"])
-    token_losses = losses(model, sequences)
+    sequences = windows.spread(ids, n_ctx=model.n_ctx, tokens=tokens_per_set, name=index["set"])
+    token_losses = losses(model, sequences, group)
     loss, error = mean_and_error(token_losses)
     return {
         "step": step,
@@ -67,9 +73,8 @@ def measure(model, step, held_out, *, tokens_per_set):
 
 def measure_stored(folder, run, wanted, *, threads):
     """Rows for ``wanted``, pairs (step, set), from the snapshots of ``run`` in its ``folder``."""
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    model, loaded, rows = models.build(run), None, []
+    cpu.settle(threads)
+    model, loaded, rows = models.build(run).to("cuda" if torch.cuda.is_available() else "cpu"), None, []
     for step, held_out in wanted:
         if step != loaded:
             snapshots.load(model, tables.snapshot_path(folder / "snapshots", step))

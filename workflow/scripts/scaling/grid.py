@@ -21,11 +21,18 @@ from scaling.units import compact
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 CORPUS_VERSION = 1
 """Raise when a change of the code changes the documents made from the same wheels."""
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raise when a change of the code changes what the same run learns: every run then gets a new name."""
-VERSIONS = {"transfer": 1, "tokens": 1, "evaluation": 1, "fit": 1, "figure": 1, "page": 1}
+VERSIONS = {"transfer": 1, "tokens": 1, "evaluation": 2, "fit": 1, "figure": 1, "page": 1}
 """Raise one when a change of the code changes what its rule makes: the rule runs again. Snakemake does not
 look at code, so that editing a script retrains nothing."""
+COUNTS = (
+    "n_ctx", "tied", "precision", "D", "B", "S", "optimizer", "schedule", "warmup", "seed", "patience",
+    "snapshots", "test_tokens", "test_points", "noise_steps",
+)  # fmt: skip
+QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
+ADAFACTOR_ABOVE = 10**9
+"""N above which `optimizer: auto` is Adafactor, as in the paper (section 2.2); Adam below."""
 
 
 # --- checks ---------------------------------------------------------------------------------------------
@@ -180,36 +187,56 @@ def _points(config, grid, where):
 
 
 def _resolve(config, point, where):
+    shape = {name: point[name] for name in ("architecture", "n_layer", "d_model")}
+    what = f"{where}: {point['architecture']}, n_layer {point['n_layer']}, d_model {point['d_model']}"
     run = {
-        "architecture": "transformer",
-        "n_layer": point["n_layer"],
-        "d_model": point["d_model"],
-        "d_ff": point.get("d_ff", 4 * point["d_model"]),
-        "n_head": point["n_head"],
-        "n_ctx": point["n_ctx"],
+        **shape,
+        **_body(point, what),
         "n_vocab": config["tokenizer"]["n_vocab"],
-        **{key: point[key] for key in ("D", "B", "S", "warmup", "seed", "patience", "snapshots")},
-        **{key: point[key] for key in ("test_tokens", "test_points")},
-        **{key: float(point[key]) for key in ("epsilon", "clip")},
+        **{key: point[key] for key in COUNTS},
+        **{key: float(point[key]) for key in QUANTITIES},
         "betas": [float(beta) for beta in point["betas"]],
+        "horizon": point["S"] if point["horizon"] == "S" else point["horizon"],
     }
     N = counts.non_embedding(**run)
-    what = f"{where}: n_layer {run['n_layer']}, d_model {run['d_model']}, n_head {run['n_head']}"
     run["learning_rate"] = _learning_rate(point["learning_rate"], {"d_model": run["d_model"], "N": N}, what)
-    if run["d_model"] % run["n_head"]:
-        raise UserError(
-            f"{what}: found heads that do not divide d_model, expected n_head to be a divisor of it"
-        )
+    if run["optimizer"] == "auto":
+        run["optimizer"] = "adafactor" if N > ADAFACTOR_ABOVE else "adam"
     if run["B"] % run["n_ctx"]:
         raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
-    if run["warmup"] >= run["S"]:
-        raise UserError(f"{what}: found warmup {run['warmup']}, expected fewer than its S {run['S']} steps")
+    for name in ("S", "horizon"):
+        if run["warmup"] >= run[name]:
+            raise UserError(
+                f"{what}: found warmup {run['warmup']}, expected fewer than its {name} {run[name]} steps"
+            )
     if run["test_tokens"] < 2 * run["n_ctx"]:
         raise UserError(f"{what}: found test_tokens {run['test_tokens']}, expected two contexts or more")
     if run["D"] != "all" and run["D"] <= run["n_ctx"]:
         raise UserError(f"{what}: found D {run['D']}, expected more tokens than n_ctx {run['n_ctx']}")
     data = f"{corpus_id(config)}_{tokenizer_id(config)}_ctx{run['n_ctx']}"
     return run | {"N": N, "data": data, "run": slug(run), "experiments": []}
+
+
+def _body(point, what):
+    """The fields of a shape that only some architectures have; None, or 1 for reuse, where one has not."""
+    reuse = point.get("reuse", 1)
+    if (point["architecture"] == "recurrent") != (reuse > 1):
+        raise UserError(f"{what}: found reuse {reuse}, expected 2 or more for recurrent, none for any other")
+    if point["architecture"] == "lstm":
+        foreign = [name for name in ("d_ff", "n_head", "d_attn") if name in point]
+        if foreign:
+            raise UserError(f"{what}: found {foreign[0]}, expected none: an LSTM has n_layer and d_model")
+        return {"d_ff": None, "n_head": None, "d_attn": None, "reuse": 1}
+    if "n_head" not in point:
+        raise UserError(f"{what}: found no n_head, expected one: it has no default")
+    d_attn = point.get("d_attn", point["d_model"])
+    if d_attn % point["n_head"]:
+        raise UserError(
+            f"{what}, n_head {point['n_head']}: found heads that do not divide d_attn {d_attn}, expected n_head "
+            "to be a divisor of it (d_attn is d_model where it is not given)"
+        )
+    d_ff = point.get("d_ff", 4 * point["d_model"])
+    return {"d_ff": d_ff, "n_head": point["n_head"], "d_attn": d_attn, "reuse": reuse}
 
 
 def _learning_rate(rule, run, what):
@@ -227,10 +254,13 @@ def _learning_rate(rule, run, what):
 def slug(run):
     """The readable name of a run, the same wherever it is asked for, with a digest of all it consists of."""
     tokens = run["D"] if run["D"] == "all" else compact(run["D"])
+    body = "" if run["n_head"] is None else f"-ff{run['d_ff']}-h{run['n_head']}"
+    if run["reuse"] > 1:
+        body += f"-r{run['reuse']}"
     identity = {key: run[key] for key in sorted(run)} | {"version": TRAINING_VERSION}
     return (
-        f"{run['architecture']}-L{run['n_layer']}-d{run['d_model']}-ff{run['d_ff']}-h{run['n_head']}"
-        f"_D{tokens}_b{compact(run['B'])}-s{compact(run['S'])}_cosine-lr{run['learning_rate']:g}"
+        f"{run['architecture']}-L{run['n_layer']}-d{run['d_model']}{body}"
+        f"_D{tokens}_b{compact(run['B'])}-s{compact(run['S'])}_{run['schedule']}-lr{run['learning_rate']:g}"
         f"_seed{run['seed']}-{digest(identity, 6)}"
     )
 

@@ -79,6 +79,10 @@ CURVE = pa.schema(
         ("test_loss", pa.float64()),
         ("test_loss_se", pa.float64()),
         ("grad_norm", pa.float64()),
+        ("noise_scale", pa.float64()),
+        ("noise_scale_se", pa.float64()),
+        ("gradient_square", pa.float64()),
+        ("gradient_variance", pa.float64()),
     ]
 )
 """Columns of a run's curve.parquet: one row a test point."""

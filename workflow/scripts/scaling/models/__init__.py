@@ -1,12 +1,14 @@
 """The networks; :func:`build` makes the one that a run describes."""
 
+from scaling.models.lstm import LSTM
 from scaling.models.transformer import Transformer
 
-COMMON = ("d_model", "n_vocab", "n_ctx", "dropout", "tied", "precision")
-TRANSFORMER = (*COMMON, "n_layer", "d_ff", "n_head", "d_attn")
+COMMON = ("n_layer", "d_model", "n_vocab", "n_ctx", "dropout", "tied", "precision")
+TRANSFORMER = (*COMMON, "d_ff", "n_head", "d_attn", "reuse")
 FIELDS = {
     "transformer": (Transformer, TRANSFORMER),
-    "recurrent": (Transformer, (*TRANSFORMER, "reuse")),
+    "recurrent": (Transformer, TRANSFORMER),
+    "lstm": (LSTM, COMMON),
 }
 
 

@@ -11,7 +11,9 @@ GPU_LOGITS = 2**26
 """Logits in memory at once on a GPU: a quarter of a gigabyte, enough to fill it."""
 MIN_ROWS = 256
 """Fewer rows than this waste a matrix product, however large the vocabulary."""
-ALIGNMENT = 64
+CPU_ALIGNMENT = 1
+"""A CPU takes a vocabulary as it is."""
+GPU_ALIGNMENT = 64
 """A GPU's matrix units want rows of a multiple of this; the vocabulary is padded to it in passing."""
 
 
@@ -25,20 +27,16 @@ def cross_entropy(features, weight, targets):
     return _HeadCrossEntropy.apply(features, weight, targets, torch.is_grad_enabled())
 
 
-def logits(features, weight):
-    """features · weightᵀ."""
-    return layers.product(features, weight) if layers.by_onednn(features) else features @ weight.t()
-
-
 class _HeadCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, weight, targets, differentiate):
         tokens, n_vocab = len(features), len(weight)
         on_cpu = features.device.type == "cpu"
-        padding = 0 if on_cpu else -n_vocab % ALIGNMENT
+        padding = -n_vocab % (CPU_ALIGNMENT if on_cpu else GPU_ALIGNMENT)
         head = weight.to(features.dtype)
         if padding:
             head = torch.nn.functional.pad(head, (0, 0, 0, padding))
+        onednn = layers.by_onednn(features, head)
         rows = max(MIN_ROWS, (CPU_LOGITS if on_cpu else GPU_LOGITS) // n_vocab)
         losses = torch.empty(tokens, dtype=torch.float32, device=features.device)
         if differentiate:
@@ -47,7 +45,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
         for start in range(0, tokens, rows):
             part = slice(start, start + rows)
             x, target = features[part], targets[part, None]
-            z = logits(x, head).float()
+            z = (layers.product(x, head) if onednn else x @ head.t()).float()
             if padding:
                 z[:, n_vocab:] = -torch.inf
             wanted, top = z.gather(1, target), z.amax(1, keepdim=True)
@@ -57,7 +55,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
                 z.mul_(1 / (total * tokens))
                 z.scatter_add_(1, target, torch.full_like(wanted, -1 / tokens))
                 dz = z.to(x.dtype)
-                if layers.by_onednn(x):
+                if onednn:
                     d_features[part] = layers.product(dz, head.t())
                     d_weight += layers.weight_gradient(dz, x)
                 else:

@@ -2,8 +2,9 @@
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from scaling.models.cross_entropy import cross_entropy, logits
+from scaling.models.cross_entropy import cross_entropy
 
 
 class LanguageModel(nn.Module):
@@ -21,7 +22,7 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def initialise_embeddings(self):
-        """Small, since the head shares them: at unit deviation the first losses, and the last, are far worse."""
+        """Small, since the head shares them: at unit deviation losses are far worse, first and last."""
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         if self.output is not None:
             nn.init.normal_(self.output, std=0.02)
@@ -36,10 +37,10 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def _features(self, tokens):
-        bf16 = self.precision == "bf16"
-        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=bf16):
-            found = self.features(tokens)
-        return found.bfloat16() if bf16 else found
+        if self.precision == "fp32":
+            return self.features(tokens)
+        with torch.autocast(tokens.device.type, torch.bfloat16):
+            return self.features(tokens).bfloat16()
 
     def forward(self, tokens, targets):
         """Cross-entropy in nats: its mean, which can be differentiated, and (batch, length), which cannot.
@@ -53,5 +54,4 @@ class LanguageModel(nn.Module):
     def logits(self, tokens):
         """Logits of the token after each, fp32, (batch, length, n_vocab)."""
         features = self._features(tokens)
-        found = logits(features.flatten(0, 1), self.head.to(features.dtype))
-        return found.float().view(*tokens.shape, -1)
+        return F.linear(features, self.head.to(features.dtype)).float()

@@ -10,14 +10,19 @@ from torch.nn import functional as F
 _ONEDNN = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
 
 
-def by_onednn(x):
-    """Whether products of ``x`` go to oneDNN rather than to torch's choice, which is MKL on x86.
+SMALL = 2048
+"""Weights of a layer below which MKL's smaller overhead wins."""
+
+
+def by_onednn(x, weight):
+    """Whether products of ``x`` and ``weight`` go to oneDNN rather than to torch's choice, which is MKL on x86.
 
     MKL uses half the vector width of processors it does not know: on an AMD EPYC with AVX-512 oneDNN is
     twice as fast (docs/performance.md). Only fp32 on x86; the compiler has kernels of its own.
     """
     return (
         _ONEDNN
+        and weight.numel() >= SMALL
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
@@ -54,7 +59,7 @@ class Linear(nn.Linear):
     """nn.Linear with a bias, by oneDNN where that is the faster one."""
 
     def forward(self, x):
-        if not by_onednn(x):
+        if not by_onednn(x, self.weight):
             return F.linear(x, self.weight, self.bias)
         flat = x.reshape(-1, self.in_features)
         return _OneDnnLinear.apply(flat, self.weight, self.bias).view(*x.shape[:-1], self.out_features)

@@ -3,12 +3,14 @@
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from scaling import provenance
 from scaling.provenance import UserError
 
 
-def save(model, path):
-    """Write the weights of ``model`` to ``path``."""
-    save_file(model.state_dict(), path)
+def save(weights, path):
+    """Write ``weights``, a network's state_dict on the CPU, to ``path``, whole or not at all."""
+    with provenance.whole(path) as scratch:
+        save_file(weights, scratch)
 
 
 def load(model, path):

@@ -1,19 +1,27 @@
 """A training job: from a run's description and token arrays to the files of its folder."""
 
 import contextlib
+import os
+import shutil
 import time
 
 import pyarrow as pa
 import torch
 
-from scaling import counts, evaluation, provenance, tables, tokens, windows
+from scaling import counts, cpu, evaluation, provenance, tables, tokens, windows
 from scaling.evaluated import key, remember
 from scaling.models import snapshots
 from scaling.provenance import UserError
-from scaling.training import loop
+from scaling.training import checkpoints, interruption, locks, loop, parallel, plan
 
 REPORT_EVERY = 2.0
 """Seconds between two writings of a job's progress."""
+SAVE_EVERY = 10.0
+"""Fewest seconds between two checkpoints."""
+SAVE_AT_LEAST_EVERY = 1800.0
+"""Most seconds between two checkpoints."""
+SAVE_SHARE = 0.01
+"""Checkpoints may take this share of a run's time."""
 
 
 def resolve(run, train_index, test_index):
@@ -44,52 +52,164 @@ def evaluable(train, run):
     return found
 
 
-def train(run, *, train, test, folder, threads):
+def train(run, *, train, test, folder, settings):
     """Train ``run`` on the arrays at ``train`` and ``test``; write run.json, curve.parquet and snapshots/.
 
+    ``settings``: ``device``, ``threads`` of each process, ``micro_batch``, ``compile``, ``parallel``,
+    ``minutes`` of the time limit (0 for none) and ``gpu_percent`` that the run may use of a GPU.
+
     Each snapshot is evaluated, while the model is in memory, on the sets that lie beside ``train``: see
-    :mod:`scaling.evaluated`. ``progress.json`` stands in ``folder`` while the job runs, for those who watch;
-    no other file appears before the run has ended.
+    :mod:`scaling.evaluated`. While the job runs, ``folder`` holds progress.json for those who watch, a lock,
+    and checkpoints/, from which the same call goes on where a killed one stood. Raises UserError where
+    another process trains in ``folder``, Interrupted where the run was asked to end early.
     """
     began = time.perf_counter()
-    torch.set_num_threads(threads)
+    cpu.settle(settings["threads"])
     (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
     run = resolve(run, train_index, test_index)
-    held_out = evaluable(train, run)
-    progress, known = Progress(run, folder / "progress.json"), {}
-    with provenance.whole(folder / "snapshots") as kept:
-        kept.mkdir()
+    device = plan.device_of(settings["device"])
+    with (
+        interruption.watch(settings["minutes"] or None) as stop,
+        parallel.group(device) as group,
+        _alone(folder, group) as lock,
+    ):
+        how = plan.make(
+            run, device=device, processes=group.size, memory_bytes=_gpu_memory(group, settings), settings=settings
+        )
+        progress = Progress(run, folder / "progress.json", lock)
+        if group.first:
+            print(f"{run['run']} on {_name(group)}", *how.reasons, sep="\n  ", flush=True)
+        keeper = Keeper(folder / "checkpoints", group, evaluable(train, run), run["test_tokens"])
+        record, curve = loop.train(
+            run, train_ids, test_ids, plan=how, group=group, keeper=keeper, stop=stop,
+            on_step=progress.step if group.first else lambda state: None, on_snapshot=keeper.snapshot,
+        )  # fmt: skip
+        if not group.first:
+            return
+        tables.write_table(folder / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
+        remember(folder, keeper.evaluated)
+        keeper.publish(folder / "snapshots")
+        identity = {name: value for name, value in run.items() if name != "experiments"}
+        record |= {
+            "N_total": counts.trainable(**run),
+            "flops_per_token": counts.flops_per_token(**run),
+            "device": _name(group),
+            "processes": group.size,
+            "threads": settings["threads"] * group.size,
+            "resumed": keeper.resumed,
+            "seconds_total": time.perf_counter() - began + keeper.seconds_before,
+            "versions": provenance.versions("torch", "numpy"),
+        }
+        provenance.write_json(folder / "run.json", identity | record)
+        shutil.rmtree(keeper.folder)
+        progress.end(record)
 
-        def keep(step, model):
-            snapshots.save(model, tables.snapshot_path(kept, step))
-            for loaded in held_out:
-                row = evaluation.measure(model, step, loaded, tokens_per_set=run["test_tokens"])
-                known[key(step, loaded[1])] = row
 
-        record, curve = loop.train(run, train_ids, test_ids, on_step=progress.step, on_snapshot=keep)
-    remember(folder, known)
-    tables.write_table(folder / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
-    identity = {name: value for name, value in run.items() if name != "experiments"}
-    record |= {
-        "N_total": counts.trainable(**run),
-        "flops_per_token": counts.flops_per_token(**run),
-        "threads": threads,
-        "seconds_total": time.perf_counter() - began,
-        "versions": provenance.versions("torch", "numpy"),
-    }
-    provenance.write_json(folder / "run.json", identity | record)
-    progress.end(record)
+@contextlib.contextmanager
+def _alone(folder, group):
+    """Hold the folder of a run, by its first process for all of them; yields the lock."""
+    if not group.first:
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locks.held(folder / "training.lock") as lock:
+        for place in (folder, folder / "checkpoints", folder / "checkpoints" / "snapshots"):
+            checkpoints.clear_leftovers(place)
+        yield lock
+
+
+def _gpu_memory(group, settings):
+    if group.device.type != "cuda":
+        return None
+    share = min(1.0, settings["gpu_percent"] / 100)
+    return int(share * torch.cuda.get_device_properties(group.device).total_memory)
+
+
+def _name(group):
+    return torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else "cpu"
+
+
+class Keeper:
+    """What a run keeps while it trains: snapshots, their losses, and checkpoints to go on from.
+
+    All of it lies in ``folder``, which Snakemake does not know: it would delete the outputs of a failed job.
+    """
+
+    def __init__(self, folder, group, held_out, tokens_per_set):
+        self.folder, self.group, self.held_out, self.tokens_per_set = folder, group, held_out, tokens_per_set
+        self.evaluated, self.resumed, self.seconds_before = {}, 0, 0.0
+        self.began = self.saved = time.perf_counter()
+        self.cost = 0.0
+
+    def due(self):
+        """Whether it is time for a checkpoint."""
+        pause = min(SAVE_AT_LEAST_EVERY, max(SAVE_EVERY, self.cost / SAVE_SHARE))
+        return time.perf_counter() - self.saved > pause
+
+    def seconds_to_save(self):
+        """Seconds that saving may take, with a margin, for those who have to end in time."""
+        return 30 + 3 * self.cost
+
+    def save(self, step, tensors, state):
+        """Write a checkpoint."""
+        began = time.perf_counter()
+        mine = {
+            "evaluated": self.evaluated,
+            "resumed": self.resumed,
+            "seconds": self.seconds_before + began - self.began,
+        }
+        checkpoints.save(self.folder, step, tensors, {"run": state, "keeper": mine})
+        self.saved = time.perf_counter()
+        self.cost = self.saved - began
+
+    def restore(self):
+        """Step, tensors and state of the newest checkpoint, or None."""
+        found = checkpoints.newest(self.folder)
+        if found is None:
+            return None
+        step, tensors, state = found
+        self.evaluated = state["keeper"]["evaluated"]
+        self.seconds_before = state["keeper"]["seconds"]
+        self.resumed = state["keeper"]["resumed"] + 1
+        if self.group.first:
+            print(f"goes on after step {step}", flush=True)
+        return step, tensors, state["run"]
+
+    def snapshot(self, step, model, weights):
+        """Keep ``weights`` and evaluate ``model``, which has them, on every set."""
+        if self.group.first:
+            snapshots.save(weights, tables.snapshot_path(self.folder / "snapshots", step))
+        for loaded in self.held_out:
+            row = evaluation.measure(
+                model, step, loaded, tokens_per_set=self.tokens_per_set, group=self.group
+            )
+            self.evaluated[key(step, loaded[1])] = row
+
+    def publish(self, target):
+        """Put the snapshots at ``target``; they stay here too until the run is recorded."""
+        (self.folder / "snapshots").mkdir(parents=True, exist_ok=True)
+        with provenance.whole(target) as scratch:
+            shutil.copytree(self.folder / "snapshots", scratch, copy_function=_link)
+
+
+def _link(source, target):
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
 
 
 class Progress:
     """Where a job stands: a small file for those who watch, and a line in the log at each test point."""
 
-    def __init__(self, run, path):
-        self.run, self.path = run, path
-        self.reported, self.points = 0.0, 0
+    def __init__(self, run, path, lock):
+        self.run, self.path, self.lock = run, path, lock
+        self.reported, self.points = 0.0, None
 
     def step(self, state):
         """Take the state after a step (see :func:`scaling.training.loop.train`)."""
+        if self.points is None:
+            self.points = max(0, len(state["curve"]) - 1)
         now = time.monotonic()
         if now - self.reported >= REPORT_EVERY:
             self.reported = now
@@ -101,6 +221,7 @@ class Progress:
                 "tokens_per_second": state["tokens_per_second"],
             }
             provenance.write_json(self.path, status)
+            self.lock.beat()
         if len(state["curve"]) > self.points:
             self.points = len(state["curve"])
             point = state["curve"][-1]

@@ -1,107 +1,319 @@
-"""The training loop: one model, one schedule, measured at log-spaced steps."""
+"""The training loop: one model, one schedule, measured at log-spaced steps, resumable after any step."""
 
+import contextlib
 import math
 import time
 
 import torch
-from torch.nn import functional as F
 
-from scaling import counts, evaluation, models, windows
-from scaling.training import optimizers, schedules
+from scaling import counts, evaluation, models, provenance, windows
+from scaling.training import noise, optimizers, parallel, schedules
+from scaling.training.divergence import History
+from scaling.training.interruption import Interrupted
 
 TEST_SPAN = 100
 """The first of several test points lies at 1/100 of the planned steps."""
 SNAPSHOT_SPAN = 30
 """The first of several snapshots lies at 1/30 of the planned steps."""
+GPU_READ_EVERY = 16
+"""Steps between two looks at a GPU's losses: each look waits for all that was launched."""
+SMALL_PART = 8
+"""Where a step is not split for memory, the gradient of 1/8 of its batch is set against the whole one."""
 
 
-def train(run, train_ids, test_ids, *, on_step, on_snapshot):
+def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper=None, stop=None):
     """Train one run; return its record and its curve.
 
     ``run``: a run of :func:`scaling.grid.expand` with ``D`` resolved to tokens.
     ``train_ids``, of which the first D are used, and ``test_ids``: 1-D integer arrays of token ids.
-    ``on_step(state)`` is called after each step, ``on_snapshot(step, model)`` for each snapshot.
+    ``plan`` and ``group``: how it is executed, and by which processes (:mod:`scaling.training.plan`).
+    ``on_step(state)`` is called now and then; ``on_snapshot(step, model, weights)`` for each snapshot, with
+    the weights put together in memory. ``keeper`` restores and saves what the run needs to go on
+    (:class:`scaling.training.job.Keeper`), ``stop`` says when to end early
+    (:mod:`scaling.training.interruption`): the run is then saved and Interrupted raised.
 
-    The record holds status (``finished``; ``stopped`` by patience; ``diverged`` at a loss that is not
-    finite), steps done, last and best test loss with standard errors in nats per token (None before the
-    first test point), seconds inside training steps (batch, forward, backward, update) and tokens per
-    second of those. The curve is a list of dicts, one a test point.
+    The record holds status (``finished``; ``stopped`` by patience; ``diverged``), steps done, last and best
+    test loss with standard errors in nats per token (None before the first test point), and seconds by
+    what they went to. The curve is a list of dicts, one a test point.
     """
-    torch.manual_seed(run["seed"])
-    torch.set_flush_denormal(True)  # underflowing activations would otherwise slow a step tenfold
-    model = models.build(run)
-    optimizer = optimizers.Adam(model.parameters(), betas=run["betas"], epsilon=run["epsilon"])
-    batches = windows.Windows(train_ids[: run["D"]], n_ctx=run["n_ctx"], seed=run["seed"])
-    test = windows.spread(test_ids, n_ctx=run["n_ctx"], tokens=run["test_tokens"], name="test")
-    test_steps = schedules.log_spaced(run["S"], run["test_points"], TEST_SPAN)
-    snapshot_steps = schedules.log_spaced(run["S"], run["snapshots"], SNAPSHOT_SPAN)
-    sequences = run["B"] // run["n_ctx"]
-    flops_per_step = counts.flops_per_token(**run)["6N"] * run["B"]
+    training = Training(run, train_ids, test_ids, plan, group, on_snapshot)
+    if keeper is not None:
+        training.resume(keeper)
+    while not training.over:
+        training.step()
+        if not training.caught_up:
+            continue
+        on_step(training.progress())
+        if keeper is not None and not training.over:
+            reason = stop.reason(keeper.seconds_to_save())
+            # the first process's clock and signals decide for all of them
+            ending, due = group.of_first([bool(reason), keeper.due()])
+            if ending or due:
+                training.save(keeper)
+            if ending:
+                raise Interrupted(f"{reason}: saved after step {training.done} of {run['S']}; start it again to go on")
+    return training.finish(), training.curve
 
-    curve, recent = [], []
-    status, in_steps, step = "finished", 0.0, 0
-    best, best_weights, kept = None, None, set()
-    for step in range(1, run["S"] + 1):
-        tick = time.perf_counter()
-        rate = run["learning_rate"] * schedules.cosine(step - 1, steps=run["S"], warmup=run["warmup"])
-        chunk = torch.from_numpy(batches.batch(step - 1, sequences))
-        loss = F.cross_entropy(model(chunk[:, :-1]).flatten(0, 1), chunk[:, 1:].flatten())
-        loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run["clip"])
-        optimizer.step(rate)
-        recent.append(loss.item())
-        in_steps += time.perf_counter() - tick
-        if not math.isfinite(recent[-1]):
-            status = "diverged"
-            break
-        if step in test_steps:
-            test_loss, error = evaluation.mean_and_error(evaluation.losses(model, test))
-            if not math.isfinite(test_loss):
-                status = "diverged"
-                break
-            point = {
-                "step": step,
-                "tokens": step * run["B"],
-                "flops": step * flops_per_step,
-                "learning_rate": rate,
-                "train_loss": sum(recent) / len(recent),
-                "test_loss": test_loss,
-                "test_loss_se": error,
-                "grad_norm": grad_norm.item(),
+
+class Training:
+    """A run under way."""
+
+    def __init__(self, run, train_ids, test_ids, plan, group, on_snapshot):
+        self.run, self.plan, self.group, self.on_snapshot = run, plan, group, on_snapshot
+        torch.manual_seed(run["seed"])
+        self.model = models.build(run).to(group.device)
+        self.model.recompute = plan.recompute
+        self.network = parallel.spread(self.model, group, plan.parallel)
+        self.optimizer = optimizers.make(run, self.model)
+        if plan.compile:
+            for p in self.model.parameters():
+                p.grad = torch.zeros_like(p)  # a gradient of the graphs' own would be overwritten by the next
+            graphs = group.device.type == "cuda" and group.size == 1
+            self.network = torch.compile(self.network, mode="reduce-overhead" if graphs else None)
+        self.batches = windows.Windows(train_ids[: run["D"]], n_ctx=run["n_ctx"], seed=run["seed"])
+        self.test = windows.spread(test_ids, n_ctx=run["n_ctx"], tokens=run["test_tokens"], name="test")
+        points = schedules.log_spaced(run["S"], run["test_points"], TEST_SPAN)
+        self.test_steps = set(points)
+        self.snapshot_steps = set(schedules.log_spaced(run["S"], run["snapshots"], SNAPSHOT_SPAN))
+        self.noise_steps = schedules.between(points, run["noise_steps"])
+        self.read_every = GPU_READ_EVERY if group.device.type == "cuda" else 1
+        self.history = History(run["S"])
+        self.done, self.status, self.over = 0, "finished", False
+        self.curve, self.kept, self.best, self.best_weights = [], [], None, None
+        self.since_point = {"loss": 0.0, "steps": 0, "noise": []}
+        self.unread = []
+        self.seconds = {"steps": 0.0, "evaluating": 0.0, "saving": 0.0}
+
+    # --- one step ---------------------------------------------------------------------------------------
+
+    @property
+    def caught_up(self):
+        """Whether the losses of all steps done have been read."""
+        return not self.unread
+
+    def step(self):
+        """Do the next step, and what is due after it."""
+        step = self.done + 1
+        with self._timed("steps"):
+            rate = self.run["learning_rate"] * schedules.share(step - 1, self.run)
+            chunk, loss, square = self._gradients(step)
+            norm = self._clip()
+            optimizers.set_rate(self.optimizer, rate)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=not self.plan.compile)
+            self.unread.append((step, loss, square, norm))
+            self.done = step
+            is_point, is_snapshot = step in self.test_steps, step in self.snapshot_steps
+            if is_point or is_snapshot or step == self.run["S"] or step % self.read_every == 0:
+                self._read()
+        if self.over:
+            return
+        if is_point and not self._test_point(step, rate, norm):
+            return
+        if is_snapshot and not self._snapshot(step, chunk):
+            return
+        late = sum(point["step"] > self.best["step"] for point in self.curve) if self.best else 0
+        if self.run["patience"] and late >= self.run["patience"]:
+            self._end("stopped")
+        elif step == self.run["S"]:
+            self._end("finished")
+
+    def _gradients(self, step):
+        """Gradients of a step's batch: its tokens here, the mean loss here, and, if measured, a part's norm."""
+        if self.run["dropout"]:
+            # a step's masks are its own, whatever ran before: a resumed run draws the same
+            torch.manual_seed(int(provenance.digest([self.run["seed"], step, self.group.rank], 12), 16))
+        sequences = self.run["B"] // self.run["n_ctx"] // self.group.size
+        everywhere = self.batches.batch(step - 1, sequences * self.group.size)
+        mine = everywhere[self.group.rank * sequences : (self.group.rank + 1) * sequences]
+        chunk = torch.from_numpy(mine).to(self.group.device)
+        measured = step in self.noise_steps and sequences > 1
+        loss, square = 0.0, None
+        parts = self._parts(sequences, measured)
+        for i, part in enumerate(chunk.split(parts)):
+            weight = len(part) / sequences
+            with self._reduced(last=i == len(parts) - 1, measured=measured and i == 0):
+                if self.plan.compile:
+                    torch.compiler.cudagraph_mark_step_begin()
+                mean = self.network(part[:, :-1], part[:, 1:])[0]
+                (mean * weight).backward()
+            loss = loss + mean.detach() * weight
+            if measured and i == 0:
+                tokens = len(part) * self.run["n_ctx"] * self.group.size
+                square = (tokens, (self._norm() / weight) ** 2)
+        return chunk, loss, square
+
+    def _parts(self, sequences, measured):
+        """Sizes of the micro-batches of a step, in sequences."""
+        micro = self.plan.micro_batch
+        if micro == sequences and measured:
+            part = max(1, sequences // SMALL_PART)
+            return [part, sequences - part]
+        return [micro] * (sequences // micro)
+
+    def _reduced(self, *, last, measured):
+        """Data-parallel gradients are added up over the processes where they are needed, not before."""
+        if self.plan.parallel != "ddp" or last or measured:
+            return contextlib.nullcontext()
+        return self.network.no_sync()
+
+    def _norm(self):
+        gradients = [p.grad for p in self.model.parameters()]
+        return parallel.whole(torch.nn.utils.get_total_norm(gradients))
+
+    def _clip(self):
+        norm = self._norm()
+        torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.run["clip"], norm)
+        return norm
+
+    def _read(self):
+        """Take in the losses of the steps since the last look, in their order."""
+        unread, self.unread = self.unread, []
+        local = [float(loss) for _, loss, _, _ in unread]
+        losses = [total / self.group.size for total in self.group.total(local)]
+        for (step, _, square, norm), loss in zip(unread, losses, strict=True):
+            if self.history.diverged(loss):
+                self.done = step
+                self._end("diverged")
+                return
+            self.since_point["loss"] += loss
+            self.since_point["steps"] += 1
+            if square is not None:
+                small, big = (square[0], float(square[1])), (self.run["B"], float(norm) ** 2)
+                self.since_point["noise"].append(noise.moments(small, big))
+
+    # --- what is measured on the way --------------------------------------------------------------------
+
+    def _test_point(self, step, rate, norm):
+        with self._timed("evaluating"):
+            losses = evaluation.losses(self.model, self.test, self.group)
+            test_loss, error = evaluation.mean_and_error(losses)
+        if not math.isfinite(test_loss):
+            self._end("diverged")
+            return False
+        point = {
+            "step": step,
+            "tokens": step * self.run["B"],
+            "flops": step * self.run["B"] * counts.flops_per_token(**self.run)["6N"],
+            "learning_rate": rate,
+            "train_loss": self.since_point["loss"] / self.since_point["steps"],
+            "test_loss": test_loss,
+            "test_loss_se": error,
+            "grad_norm": float(norm),
+            **noise.estimate(self.since_point["noise"]),
+        }
+        self.curve.append(point)
+        self.since_point = {"loss": 0.0, "steps": 0, "noise": []}
+        if self.best is None or test_loss < self.best["test_loss"]:
+            self.best = point
+            if self.run["patience"]:
+                self.best_weights = {name: p.clone() for name, p in self.model.state_dict().items()}
+        return True
+
+    def _snapshot(self, step, chunk):
+        # the loss read above was that of the weights before this step's update
+        with self._timed("evaluating"):
+            loss = evaluation.losses(self.model, chunk.cpu().numpy(), self.group).mean()
+        if not math.isfinite(loss):
+            self._end("diverged")
+            return False
+        self._keep(step)
+        return True
+
+    def _keep(self, step):
+        with self._timed("saving"):
+            weights = self._whole(self.model.state_dict())
+        with self._timed("evaluating"):
+            self.on_snapshot(step, self.model, weights)
+        self.kept.append(step)
+
+    def _end(self, status):
+        self.status, self.over, self.unread = status, True, []
+
+    def finish(self):
+        """The record of the run, which has ended."""
+        if self.best_weights and self.best["step"] not in self.kept:
+            self.model.load_state_dict(self.best_weights)
+            self._keep(self.best["step"])
+        last = self.curve[-1] if self.curve else dict.fromkeys(("train_loss", "test_loss", "test_loss_se"))
+        tokens, seconds = self.done * self.run["B"], self.seconds
+        return {
+            "status": self.status,
+            "steps": self.done,
+            "tokens": tokens,
+            "epochs": tokens / self.run["D"],
+            "train_loss": last["train_loss"],
+            "test_loss": last["test_loss"],
+            "test_loss_se": last["test_loss_se"],
+            "best_step": self.best and self.best["step"],
+            "best_test_loss": self.best and self.best["test_loss"],
+            "best_test_loss_se": self.best and self.best["test_loss_se"],
+            **{f"seconds_{'in_steps' if name == 'steps' else name}": seconds[name] for name in seconds},
+            "tokens_per_second": tokens / seconds["steps"],
+        }
+
+    def progress(self):
+        """Where the run stands, for those who watch."""
+        rate = self.done * self.run["B"] / self.seconds["steps"]
+        return {"step": self.done, "curve": self.curve, "tokens_per_second": rate}
+
+    @contextlib.contextmanager
+    def _timed(self, what):
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - began
+
+    # --- going on where another process stopped ---------------------------------------------------------
+
+    def _whole(self, tensors):
+        return {name: parallel.whole(tensor).detach().cpu() for name, tensor in tensors.items()}
+
+    def save(self, keeper):
+        """Hand all that the run needs to go on to ``keeper``."""
+        with self._timed("saving"):
+            kinds = {
+                "model": self.model.state_dict(),
+                "optimizer": optimizers.tensors(self.optimizer),
+                "best": self.best_weights or {},
             }
-            curve.append(point)
-            recent.clear()
-            if best is None or test_loss < best["test_loss"]:
-                best = point
-                if run["patience"]:
-                    best_weights = {name: value.clone() for name, value in model.state_dict().items()}
-        if step in snapshot_steps:
-            # the loss above was that of the weights before this step's update
-            if not math.isfinite(evaluation.losses(model, chunk.numpy()).mean()):
-                status = "diverged"
-                break
-            on_snapshot(step, model)
-            kept.add(step)
-        on_step({"step": step, "curve": curve, "tokens_per_second": step * run["B"] / in_steps})
-        if run["patience"] and best and sum(p["step"] > best["step"] for p in curve) >= run["patience"]:
-            status = "stopped"
-            break
-    if best_weights and best["step"] not in kept:
-        model.load_state_dict(best_weights)
-        on_snapshot(best["step"], model)
-    last = curve[-1] if curve else dict.fromkeys(("train_loss", "test_loss", "test_loss_se"))
-    record = {
-        "status": status,
-        "steps": step,
-        "tokens": step * run["B"],
-        "epochs": step * run["B"] / run["D"],
-        "train_loss": last["train_loss"],
-        "test_loss": last["test_loss"],
-        "test_loss_se": last["test_loss_se"],
-        "best_step": best and best["step"],
-        "best_test_loss": best and best["test_loss"],
-        "best_test_loss_se": best and best["test_loss_se"],
-        "seconds_in_steps": in_steps,
-        "tokens_per_second": step * run["B"] / in_steps,
-    }
-    return record, curve
+            found = {
+                f"{kind}/{name}": tensor
+                for kind, tensors in kinds.items()
+                for name, tensor in self._whole(tensors).items()
+            }
+            if self.group.first:
+                keeper.save(self.done, found, self._state())
+
+    def _state(self):
+        return {
+            "curve": self.curve,
+            "kept": self.kept,
+            "best_step": self.best and self.best["step"],
+            "since_point": self.since_point,
+            "history": self.history.state(),
+            "seconds": self.seconds,
+        }
+
+    def resume(self, keeper):
+        """Go on from the newest state that ``keeper`` has, if any."""
+        with self._timed("saving"):
+            found = keeper.restore()
+            if found is None:
+                return
+            step, tensors, state = found
+            optimizers.prepare(self.optimizer)
+            for name, tensor in self.model.state_dict().items():
+                parallel.fill(tensor, tensors[f"model/{name}"])
+            for name, tensor in optimizers.tensors(self.optimizer).items():
+                parallel.fill(tensor, tensors[f"optimizer/{name}"])
+            if any(name.startswith("best/") for name in tensors):
+                self.best_weights = {name: p.clone() for name, p in self.model.state_dict().items()}
+                for name, tensor in self.best_weights.items():
+                    parallel.fill(tensor, tensors[f"best/{name}"])
+        self.done, self.curve, self.kept = step, state["curve"], state["kept"]
+        self.best = next((p for p in self.curve if p["step"] == state["best_step"]), None)
+        self.since_point = state["since_point"]
+        self.history.restore(state["history"])
+        self.seconds = {name: state["seconds"][name] + new for name, new in self.seconds.items()}

@@ -3,15 +3,29 @@
 import math
 
 
-def cosine(step, *, steps, warmup):
-    """Share of the peak learning rate at ``step`` (0-based): linear warm-up, then a cosine to zero.
+def share(step, run):
+    """Share of the peak learning rate at ``step`` (0-based) of ``run``: linear warm-up, then its schedule.
 
-    The paper's schedule (Kaplan et al. 2020, section 2.2). The first step already learns and the last
-    still does: zero would be reached one step after it.
+    ``cosine`` (the paper's, section 2.2) and ``linear`` fall from the end of the warm-up to the share
+    ``final`` at step ``horizon``; ``wsd`` (warm-up, stable, decay) stays at the peak and falls linearly over
+    the last ``cooldown`` share of the horizon; ``constant`` stays; ``inverse_sqrt`` falls as 1/√step from
+    the end of the warm-up (Vaswani et al. 2017, section 5.3). After its horizon a schedule stays where it
+    ended. The first step already learns, and so does the last of the horizon: the end would be reached one
+    step after it.
     """
+    warmup, horizon = run["warmup"], run["horizon"]
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+    if run["schedule"] == "constant":
+        return 1.0
+    if run["schedule"] == "inverse_sqrt":
+        return math.sqrt(max(1, warmup) / (step + 1))
+    begin = warmup
+    if run["schedule"] == "wsd":
+        begin = max(warmup, horizon - max(1, round(run["cooldown"] * horizon)))
+    done = 1.0 if step >= horizon else max(0.0, (step - begin) / (horizon - begin))
+    left = 0.5 * (1 + math.cos(math.pi * done)) if run["schedule"] == "cosine" else 1 - done
+    return run["final"] + (1 - run["final"]) * left
 
 
 def log_spaced(last, count, ratio):
@@ -19,3 +33,13 @@ def log_spaced(last, count, ratio):
     if count == 1:
         return [last]
     return sorted({max(1, round(last * ratio ** (i / (count - 1) - 1))) for i in range(count)})
+
+
+def between(points, count):
+    """Up to ``count`` steps, evenly spread, of those that lead to each of ``points`` since the one before."""
+    found, before = set(), 0
+    for point in points:
+        gap = point - before
+        found |= {before + math.ceil(gap * (i + 1) / count) for i in range(count)}
+        before = point
+    return found

@@ -1,0 +1,93 @@
+"""Training jobs as processes, as Snakemake starts them: what the tests of resuming and of torchrun share."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from scaling import provenance
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+RUN = {
+    "run": "tiny", "data": "here", "architecture": "transformer", "n_layer": 1, "d_model": 8, "d_ff": 32,
+    "n_head": 2, "d_attn": 8, "reuse": 1, "n_ctx": 16, "n_vocab": 32, "N": 768, "dropout": 0.1, "tied": True,
+    "precision": "fp32", "D": 4000, "B": 128, "S": 500, "optimizer": "adam", "learning_rate": 0.02,
+    "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.0, "clip": 1.0, "schedule": "cosine", "warmup": 5,
+    "horizon": 500, "final": 0.0, "cooldown": 0.2, "seed": 0, "test_tokens": 512, "test_points": 8,
+    "noise_steps": 4, "patience": 0, "snapshots": 3,
+}  # fmt: skip
+EAGER_SAVES = """
+from scaling import provenance
+from scaling.training import job
+job.SAVE_EVERY, job.SAVE_SHARE = 0.0, 1e9
+import train
+provenance.run(train.main)
+"""
+"""train.py, but with a checkpoint after every step."""
+
+
+def write_set(path, ids):
+    """A set of tokens as the workflow writes it."""
+    with provenance.whole(path) as scratch:
+        np.save(scratch, ids)
+    index = {"set": path.stem, "tokens": len(ids), "bytes_per_token": 2.0, "n_vocab": 32}
+    index["sha256"] = provenance.sha256(path)
+    provenance.write_json(path.with_suffix(".json"), index)
+    return path
+
+
+def write_data(folder):
+    """A text in which each token all but decides the next, as train, test and code in ``folder``."""
+    rng = np.random.default_rng(0)
+    found = [0]
+    for step in rng.integers(0, 3, 6000):
+        found.append((found[-1] * 5 + 1 + step) % 32)
+    ids = np.array(found, dtype=np.uint16)
+    for name, part in (("train", ids[:5000]), ("test", ids[5000:]), ("code", ids[::-1])):
+        write_set(folder / f"{name}.npy", part)
+
+
+def start(folder, *arguments, run=RUN, eager=False, out="run"):
+    """A started process that trains ``run`` on the data in ``folder``; ``eager``: see EAGER_SAVES."""
+    script = SCRIPTS / "train.py"
+    if eager:
+        script = folder / "eager.py"
+        script.write_text(EAGER_SAVES)
+    command = [sys.executable, str(script), "--run", json.dumps(run), "--out", str(folder / out)]
+    command += [f"--{name}={folder / name}.npy" for name in ("train", "test")]
+    command += ["--device", "cpu", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(process, timeout=120):
+    """Exit code and all that a process said."""
+    said, _ = process.communicate(timeout=timeout)
+    return process.returncode, said
+
+
+def wait_for_step(folder, step, out="run"):
+    """Wait until a job has a checkpoint of ``step`` or later."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        found = [int(p.name[4:]) for p in (folder / out / "checkpoints").glob("step*")]
+        if max(found, default=-1) >= step:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"no checkpoint of step {step} in half a minute")
+
+
+def curve(folder, out="run"):
+    """The learning curve of a finished run, a list of dicts."""
+    return pq.read_table(folder / out / "curve.parquet").to_pylist()
+
+
+def weights(folder, out="run"):
+    """Bytes of each snapshot of a finished run, by name."""
+    return {path.name: path.read_bytes() for path in (folder / out / "snapshots").iterdir()}

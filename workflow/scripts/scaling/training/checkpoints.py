@@ -1,0 +1,147 @@
+"""What a run needs to go on where it was: its last two checkpoints, each whole and verified, or not there."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from scaling import provenance
+from scaling.provenance import UserError
+
+NAME = re.compile(r"step(\d{9,})")
+LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}|\.tmp[A-Za-z0-9]{6}")
+"""Temporary names: of :func:`scaling.provenance.whole` (tempfile's), and of safetensors."""
+
+
+def save(folder, step, tensors, state):
+    """Write the checkpoint of ``step`` to ``folder/step{step:09d}`` and keep it and the one before it.
+
+    ``tensors``: dict from names to dense tensors on the CPU, in any layout. ``state``: any JSON value, where
+    floats may also be NaN or infinite. Once this returns, the checkpoint is on the disk; a process killed
+    on the way leaves what was there. A checkpoint of a later step belongs to a history that was given up
+    and goes. Raises UserError where the disk refuses.
+    """
+    path = folder / _name(step)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".old.", dir=folder, ignore_cleanup_errors=True) as old:
+            with provenance.whole(path) as scratch:
+                _write(scratch, step, tensors, state)
+                if path.exists():
+                    path.rename(Path(old) / path.name)
+            _sync(folder)
+            for other in _outdated(folder, step):
+                other.rename(Path(old) / other.name)
+    except (OSError, SafetensorError) as error:
+        line = f"{path} cannot be written ({_first_line(error)}); mend that and run snakemake again"
+        raise UserError(f"{line}: the run goes on from the checkpoint before") from None
+
+
+def newest(folder):
+    """Step, tensors and state of the newest undamaged checkpoint in ``folder``; None if there is none.
+
+    The tensors are on the CPU and hold no file open. A damaged checkpoint is named in a printed line.
+    """
+    for _, path in sorted(_found(folder).items(), reverse=True):
+        try:
+            return _load(path)
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            print(f"{path} is damaged ({_first_line(error)}); the one before is tried", flush=True)
+    return None
+
+
+def clear_leftovers(folder):
+    """Remove the temporary files and folders directly in ``folder`` that a killed process has left.
+
+    Only for the one process that may write there: another's would be taken for leftovers.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if not LEFTOVER.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _name(step):
+    return f"step{step:09d}"
+
+
+def _found(folder):
+    """What has the name of a checkpoint in ``folder``, by step."""
+    return {int(m[1]): path for path in folder.glob("step*") if (m := NAME.fullmatch(path.name))}
+
+
+def _outdated(folder, step):
+    """Checkpoints that are neither that of ``step`` nor the one before it."""
+    found = _found(folder)
+    before = max((other for other in found if other < step), default=step)
+    return [path for other, path in found.items() if other not in (before, step)]
+
+
+def _write(folder, step, tensors, state):
+    folder.mkdir()
+    weights, record = folder / "tensors.safetensors", folder / "state.json"
+    save_file(_separate(tensors), weights)
+    content = {"step": step, "tensors": provenance.sha256(weights), "state": state}
+    content = json.loads(json.dumps(content))  # the checksum is of what will be read: keys become texts
+    record.write_text(json.dumps(content | {"sha256": _checksum(content)}), encoding="utf-8")
+    shutil.copymode(record, weights)  # safetensors lets nobody else read its files
+    for path in (weights, record, folder):
+        _sync(path)
+
+
+def _load(path):
+    weights, record = path / "tensors.safetensors", path / "state.json"
+    content = json.loads(record.read_bytes())
+    checksum = content.pop("sha256", None) if isinstance(content, dict) else None
+    if checksum != _checksum(content):
+        raise ValueError(f"{record.name} does not have its checksum")
+    if provenance.sha256(weights) != content["tensors"]:
+        raise ValueError(f"{weights.name} does not have its checksum")
+    if _name(content["step"]) != path.name:
+        raise ValueError(f"it is that of step {content['step']}")
+    # clones, since what safetensors gives is mapped from a file that will be removed
+    tensors = {name: tensor.clone() for name, tensor in load_file(weights).items()}
+    return content["step"], tensors, content["state"]
+
+
+def _separate(tensors):
+    """``tensors`` as safetensors wants them: contiguous, each in a memory of its own."""
+    found, seen = {}, set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return found
+
+
+def _checksum(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sync(path):
+    """Have the disk hold the file or folder at ``path``."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems have no such thing for folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _first_line(error):
+    return str(error).partition("\n")[0]

@@ -1,0 +1,131 @@
+"""How a run is executed: nothing here changes what it learns, but for rounding. Each choice says why."""
+
+import shutil
+from dataclasses import dataclass
+
+import torch
+
+from scaling import counts
+from scaling.provenance import UserError
+from scaling.training import memory
+
+COMPILE_SECONDS = 90.0
+"""What torch.compile takes, about, before a first step on a GPU."""
+COMPILE_SAVES = 0.4
+"""Share of an eager step on a GPU that compiling is taken to save: launches that CUDA graphs replay, passes
+over memory that fused kernels spare."""
+GPU_FLOPS = {"fp32": 2e13, "bf16": 2e14}
+"""FLOP/s that an eager step is taken to reach on a GPU where its kernels are large."""
+LAUNCH_SECONDS = 6e-6
+"""What it costs a CPU to launch one kernel on a GPU."""
+KERNELS_PER_LAYER = 70
+"""Kernels of one layer, forward and backward, in eager mode."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``micro_batch`` sequences at a time in each process; ``parallel`` is none, ddp or fsdp."""
+
+    micro_batch: int
+    recompute: bool
+    compile: bool
+    parallel: str
+    reasons: tuple = ()
+
+
+def make(run, *, device, processes, memory_bytes=None, settings):
+    """The plan of ``run`` on ``device`` (cpu or cuda) with so many processes.
+
+    ``memory_bytes``: what this run may use of each GPU. ``settings`` hold the user's own choice of
+    ``micro_batch``, ``compile`` and ``parallel``, or ``auto``. Raises UserError where the batch cannot be
+    split among the processes or among micro-batches.
+    """
+    sequences = run["B"] // run["n_ctx"]
+    if sequences % processes:
+        raise UserError(
+            f"{run['run']}: {sequences} sequences a step cannot be split evenly among {processes} processes; "
+            "choose a number that divides them"
+        )
+    parallel, why_parallel = _parallel(run, processes, memory_bytes, settings["parallel"])
+    micro, recompute, why_micro = _micro_batch(
+        run, sequences // processes, device, _left(run, device, processes, memory_bytes, parallel), settings
+    )
+    compiled, why_compile = _compile(run, device, settings["compile"])
+    if compiled and run["noise_steps"] and micro == sequences // processes > 1:
+        # the noise needs two batch sizes, the compiler wants one shape
+        micro = _divisor(micro, micro // 2)
+        why_micro += "; halved, so that compiled steps can measure the gradient noise"
+    return Plan(micro, recompute, compiled, parallel, (why_parallel, why_micro, why_compile))
+
+
+def _parallel(run, processes, memory_bytes, wanted):
+    if processes == 1:
+        return "none", "one process"
+    if wanted != "auto":
+        return wanted, f"{processes} processes, {wanted}, as the config says"
+    state = memory.state_bytes(run)
+    if memory_bytes and state > memory.STATE_SHARE * memory_bytes:
+        return "fsdp", f"{processes} processes, fsdp: a state of {_gib(state)} does not fit one GPU"
+    return "ddp", f"{processes} processes, ddp: a state of {_gib(state)} fits each"
+
+
+def _left(run, device, processes, memory_bytes, parallel):
+    if device == "cpu":
+        return memory.CPU_ACTIVATIONS
+    state = memory.state_bytes(run) / (processes if parallel == "fsdp" else 1)
+    return memory.GPU_SHARE * memory_bytes - state
+
+
+def _micro_batch(run, local, device, available, settings):
+    each, lean = (memory.activation_bytes(run, recompute=again) for again in (False, True))
+    recompute = run["architecture"] != "lstm" and each > available
+    if settings["micro_batch"] != "auto":
+        micro, why = int(settings["micro_batch"]), "as the config says"
+        if local % micro:
+            raise UserError(
+                f"execution.micro_batch: found {micro}, expected a divisor of the {local} sequences that each "
+                f"process has of a step of {run['run']}"
+            )
+    else:
+        micro = _divisor(local, max(1, int(available // (lean if recompute else each))))
+        why = f"{_gib(max(0, available))} of {device} memory for activations, {_gib(each)} a sequence"
+    why = f"{local // micro} micro-batches of {micro} sequences: {why}"
+    return micro, recompute, why + ("; activations recomputed in the backward pass" if recompute else "")
+
+
+def _divisor(number, most):
+    return max(d for d in range(1, max(1, most) + 1) if number % d == 0) if most < number else number
+
+
+def _compile(run, device, wanted):
+    if wanted != "auto":
+        return wanted == "True", f"{'' if wanted == 'True' else 'not '}compiled, as the config says"
+    if device == "cpu":
+        return False, "not compiled: on a CPU that gains less than it costs (docs/performance.md)"
+    flops = counts.flops_per_token(**run)["attention"] * run["B"] / GPU_FLOPS[run["precision"]]
+    launches = KERNELS_PER_LAYER * run["n_layer"] * run["reuse"] * LAUNCH_SECONDS
+    seconds = run["S"] * max(flops, launches)
+    saved = COMPILE_SAVES * seconds
+    yes = saved > COMPILE_SECONDS
+    if yes and not (shutil.which("cc") or shutil.which("gcc")):
+        return False, "not compiled: that would pay, but there is no C compiler; install gcc"
+    verdict = "compiled" if yes else "not compiled"
+    return yes, (
+        f"{verdict}: {run['S']} steps would take about {seconds:.0f} s without, of which compiling saves "
+        f"about {saved:.0f} s and costs about {COMPILE_SECONDS:.0f} s"
+    )
+
+
+def _gib(size):
+    return f"{size / 2**30:.2g} GiB"
+
+
+def device_of(wanted):
+    """The type of device, cpu or cuda, that ``wanted`` (auto, cpu, cuda) means on this machine.
+
+    Raises UserError where a GPU is asked for and torch sees none.
+    """
+    seen = torch.cuda.is_available()
+    if wanted == "cuda" and not seen:
+        raise UserError("execution.device: found cuda, but torch sees no GPU here; say auto or cpu")
+    return "cuda" if wanted != "cpu" and seen else "cpu"
