@@ -16,8 +16,9 @@ RUN = {
     "run": "tiny", "data": "here", "architecture": "transformer", "n_layer": 1, "d_model": 8, "d_ff": 32,
     "n_head": 2, "d_attn": 8, "reuse": 1, "n_ctx": 16, "n_vocab": 32, "N": 768, "dropout": 0.1, "tied": True,
     "precision": "fp32", "D": 4000, "B": 128, "S": 500, "optimizer": "adam", "learning_rate": 0.02,
-    "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.0, "clip": 1.0, "schedule": "cosine", "warmup": 5,
-    "horizon": 500, "final": 0.0, "cooldown": 0.2, "seed": 0, "test_tokens": 512, "test_points": 8,
+    "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.0, "clip": 1.0, "schedule": "cosine",
+    "warmup": 5, "horizon": 500, "final": 0.0, "cooldown": 0.2, "seed": 0, "test_tokens": 512,
+    "test_points": 8,
     "noise_steps": 4, "patience": 0, "snapshots": 3,
 }  # fmt: skip
 EAGER_SAVES = """

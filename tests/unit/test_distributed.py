@@ -51,7 +51,8 @@ def test_micro_batches_on_two_processes_learn_the_same(data):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "optimizer"), [(1, 2, "adam"), (2, 1, "adam"), (2, 1, "adafactor"), (1, 2, "adafactor")]
+    ("before", "after", "optimizer"),
+    [(1, 2, "adam"), (2, 1, "adam"), (2, 1, "adafactor"), (1, 2, "adafactor")],
 )
 def test_a_run_goes_on_with_another_number_of_processes(data, before, after, optimizer):
     run = RUN | {"optimizer": optimizer, "patience": 9}

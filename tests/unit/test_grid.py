@@ -44,6 +44,7 @@ def test_the_shipped_studies_are_valid(study, monkeypatch):
     assert grid.expand(config)
 
 
+SHAPE = {"n_layer": 1, "d_model": 8, "n_head": 1}
 RULE = {"by": "N", "at": 1.5, "value": 1}
 BAD = [
     ("run.learning_rate", "1e-3", "run.learning_rate: found '1e-3' (text), expected a number above 0"),
@@ -53,7 +54,7 @@ BAD = [
     ("run.S", True, "run.S: found True (a truth value), expected a whole number"),
     ("run.S", -3, "run.S: found -3, expected a whole number, at least 1"),
     ("run.epsilon", float("inf"), "run.epsilon: found inf, expected a finite number"),
-    ("run.step", 5, "run: found unknown key 'step', expected one of n_ctx, D, B, S"),
+    ("run.step", 5, "run: found unknown key 'step', expected one of architecture, n_ctx, dropout"),
     ("run.lerning_rate", 0.1, "(did you mean learning_rate?)"),
     ("run.learning_rate", {"by": "N", "at": 9, "value": "1", "exponent": 0}, "run.learning_rate.value"),
     ("run.B", 100, "found B 100, expected a multiple of n_ctx 128"),
@@ -75,7 +76,7 @@ BAD = [
     ("corpus.transfer", [{"set": "code", "read": "code", "from": ["c"]}] * 2, "the set 'code' twice"),
     ("tokenizer.n_vocab", 100, "tokenizer.n_vocab: found 100, expected a whole number of at least 257"),
     ("study", "My Study", "study: found 'My Study' (text), expected a name of lower-case letters"),
-    ("grid.size.shape.1.n_head", 3, "heads that do not divide d_model"),
+    ("grid.size.shape.1.n_head", 3, "heads that do not divide d_attn 16"),
     ("grid.size.shape.1.d_model", "16", "grid.size.shape[1].d_model: found '16' (text)"),
     ("grid.size.shape.1", {"n_layer": 1}, "grid.size.shape[1]: found no key 'd_model'"),
     ("grid.size.shape", [], "grid.size.shape: found [] (a list), expected a list of at least one"),
@@ -138,12 +139,75 @@ def test_a_name_is_readable_and_changes_with_everything_that_affects_the_run(con
     assert name.startswith("transformer-L1-d8-ff32-h1_Dall_b2048-s1500_cosine-lr")
     changes = {"S": 1000, "B": 4096, "D": 5000, "learning_rate": 0.1, "warmup": 60, "betas": [0.8, 0.99],
                "epsilon": 1e-9, "clip": 0.5, "seed": 1, "test_tokens": 256, "test_points": 9, "patience": 3,
-               "snapshots": 2, "n_ctx": 64}  # fmt: skip
-    assert set(changes) == set(config["run"])
+               "snapshots": 2, "n_ctx": 64, "dropout": 0.1, "tied": False,
+               "precision": "bf16", "optimizer": "adamw", "weight_decay": 0.1, "schedule": "linear",
+               "horizon": 1000, "final": 0.1, "noise_steps": 2}  # fmt: skip
+    assert set(changes) | {"architecture", "cooldown"} == set(config["run"])
     names = {only(put(config, f"run.{key}", value)) for key, value in changes.items()}
     assert len(names | {name}) == len(changes) + 1
     assert only(put(config, "run.clip", 1)) == name, "1 and 1.0 are the same run"
     assert only(put(config, "grid.size.shape.1.d_model", 32)) == name, "a neighbour does not matter"
+    assert only(put(config, "run.cooldown", 0.5)) == name, "a cosine has no cooldown"
+    assert only(put(config, "execution.device", "cpu")) == name, "where it runs makes it no other run"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "unused"),
+    [
+        ({"schedule": "cosine"}, {"cooldown"}),
+        ({"schedule": "wsd"}, set()),
+        ({"schedule": "constant", "optimizer": "adamw"}, {"cooldown", "horizon", "final"}),
+        (
+            {"schedule": "inverse_sqrt", "optimizer": "adafactor"},
+            {"cooldown", "horizon", "final", "betas", "epsilon"},
+        ),
+    ],
+)
+def test_what_a_recipe_does_not_use_is_left_out(config, recipe, unused):
+    run = next(iter(grid.expand(put(config, "run", config["run"] | recipe)).values()))
+    assert {key for key in config["run"] if run[key] is None} == unused
+
+
+def test_every_architecture_has_its_shape_and_its_name(config):
+    config["experiments"] = ["kinds"]
+    config["grid"]["kinds"] = [
+        {"architecture": "recurrent", "shape": [{"n_layer": 1, "d_model": 8, "n_head": 2, "reuse": 4}]},
+        {"architecture": "lstm", "shape": [{"n_layer": 2, "d_model": 8}]},
+        {"shape": [{"n_layer": 1, "d_model": 8, "n_head": 2, "d_attn": 16}]},
+    ]
+    recurrent, lstm, wide = grid.expand(grid.check(config)).values()
+    assert recurrent["run"].startswith("recurrent-L1-d8-ff32-h2-r4_Dall")
+    assert (recurrent["N"], recurrent["reuse"]) == (768, 4)
+    assert lstm["run"].startswith("lstm-L2-d8_Dall")
+    assert (lstm["N"], lstm["n_head"]) == (8 * 2 * 64, None)
+    assert wide["run"].startswith("transformer-L1-d8-ff32-h2-a16_Dall")
+    assert wide["N"] == 2 * 8 * (2 * 16 + 32)
+
+
+@pytest.mark.parametrize(
+    ("grid_of_one", "line"),
+    [
+        ({"architecture": "lstm", "shape": [SHAPE]}, "found n_head, expected none"),
+        ({"architecture": "recurrent", "shape": [SHAPE]}, "found reuse 1"),
+        ({"shape": [SHAPE | {"reuse": 2}]}, "found reuse 2"),
+        ({"shape": [{"n_layer": 1, "d_model": 8}]}, "found no n_head"),
+        ({"shape": [{"n_layer": 1, "d_model": 8, "n_head": 3, "d_attn": 8}]}, "do not divide d_attn 8"),
+        ({"schedule": "linear", "horizon": 100, "shape": [SHAPE]},
+         "found warmup 150, expected fewer than its horizon 100"),
+    ],
+)  # fmt: skip
+def test_a_shape_that_its_architecture_does_not_have_is_named(config, grid_of_one, line):
+    with pytest.raises(UserError, match=line):
+        grid.expand(grid.check(config | {"experiments": ["kinds"], "grid": {"kinds": grid_of_one}}))
+
+
+def test_adafactor_takes_over_above_a_billion(config):
+    config["experiments"] = ["kinds"]
+    config["grid"]["kinds"] = {
+        "shape": [{"n_layer": 48, "d_model": width, "n_head": 10} for width in (1280, 1600)]
+    }
+    small, large = grid.expand(grid.check(config)).values()
+    assert (small["optimizer"], large["optimizer"]) == ("adam", "adafactor")
 
 
 def test_whole_numbers_may_be_written_as_fractions(config):

@@ -6,8 +6,8 @@ from scaling.training import memory, plan
 
 AUTO = {"micro_batch": "auto", "compile": "auto", "parallel": "auto"}
 SMALL = {
-    "run": "small", "architecture": "transformer", "n_layer": 2, "d_model": 32, "d_ff": 128, "n_head": 2, "d_attn": 32,
-    "reuse": 1, "n_ctx": 128, "n_vocab": 512, "dropout": 0.0, "tied": True, "precision": "fp32",
+    "run": "small", "architecture": "transformer", "n_layer": 2, "d_model": 32, "d_ff": 128, "n_head": 2,
+    "d_attn": 32, "reuse": 1, "n_ctx": 128, "n_vocab": 512, "dropout": 0.0, "tied": True, "precision": "fp32",
     "optimizer": "adam", "patience": 0, "B": 2048, "S": 1500, "noise_steps": 8,
 }  # fmt: skip
 LARGE = SMALL | {
@@ -87,9 +87,13 @@ def test_a_batch_that_cannot_be_split_is_named(arguments, line):
         make(SMALL, **arguments)
 
 
-def test_a_gpu_that_is_not_there_is_named():
+@pytest.mark.parametrize("seen", [True, False])
+def test_auto_takes_a_gpu_where_there_is_one_and_a_missing_one_is_named(seen, monkeypatch):
+    monkeypatch.setattr(plan.torch.cuda, "is_available", lambda: seen)
     assert plan.device_of("cpu") == "cpu"
-    if not plan.torch.cuda.is_available():
-        assert plan.device_of("auto") == "cpu"
-        with pytest.raises(UserError, match="execution.device: found cuda, but torch sees no GPU here"):
+    assert plan.device_of("auto") == ("cuda" if seen else "cpu")
+    if seen:
+        assert plan.device_of("cuda") == "cuda"
+    else:
+        with pytest.raises(UserError, match=r"execution\.device: found cuda, but torch sees no GPU here"):
             plan.device_of("cuda")

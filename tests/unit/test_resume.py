@@ -80,7 +80,14 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(data):
 
 
 def test_an_early_stopped_run_goes_on_to_the_same_end(data):
-    run = jobs.RUN | {"D": 300, "S": 600, "horizon": 600, "patience": 2, "test_points": 20, "learning_rate": 0.05}
+    run = jobs.RUN | {
+        "D": 300,
+        "S": 600,
+        "horizon": 600,
+        "patience": 2,
+        "test_points": 20,
+        "learning_rate": 0.05,
+    }
     assert jobs.finish(jobs.start(data, run=run, out="patient"))[0] == 0
     process = jobs.start(data, run=run, eager=True, out="impatient")
     jobs.wait_for_step(data, 12, out="impatient")

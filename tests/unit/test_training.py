@@ -161,14 +161,19 @@ def test_recomputed_activations_change_nothing(ids):
     made = plan.make(run, device="cpu", processes=1, settings=AUTO)
     arguments = {"group": parallel.Group("cpu"), "on_step": lambda s: None, "on_snapshot": lambda *a: None}
     plain, lean = (
-        loop.train(run, ids[:5000], ids[5000:], plan=dataclasses.replace(made, recompute=again), **arguments)[1]
+        loop.train(run, ids[:5000], ids[5000:], plan=dataclasses.replace(made, recompute=again), **arguments)[
+            1
+        ]
         for again in (False, True)
     )
     assert plain == lean
 
 
 def test_a_compiled_run_learns_the_same(ids):
-    eager, compiled = run_loop(ids, S=12, horizon=12), run_loop(ids, AUTO | {"compile": "True"}, S=12, horizon=12)
+    eager, compiled = (
+        run_loop(ids, S=12, horizon=12),
+        run_loop(ids, AUTO | {"compile": "True"}, S=12, horizon=12),
+    )
     for mine, theirs in zip(eager[1], compiled[1], strict=True):
         assert mine["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-4)
         assert theirs["gradient_variance"] > 0

@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import signal
+import threading
 import time
 
 import pandas as pd
 import pytest
 import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 RUNS = 16
 """Runs of the smoke study: 5 sizes, 2 trained longer, 3 more shapes of one size, 3 data sets for 2 sizes."""
@@ -228,3 +231,52 @@ def test_a_damaged_input_is_named_and_nothing_half_written_stays(smoke):
     assert result.returncode == 0, result.stdout
     assert json.loads((folder / "run.json").read_text())["test_loss"] == json.loads(record)["test_loss"]
     assert smoke.snakemake().returncode == 0
+
+
+def test_an_interrupted_job_goes_on_by_retries(study):
+    """SIGTERM to a training job, as a cluster sends it: it saves, Snakemake starts it again, it goes on."""
+
+    def longer(config):
+        config["run"] = {"S": 3000}
+        config["experiments"] = ["size"]
+        config["grid"] = {"size": {"shape": [{"n_layer": 2, "d_model": 24, "n_head": 2}]}}
+
+    study.study(longer)
+    planned = study.snakemake("-n", "--quiet", "host", "--summary")
+    record = re.search(r"results/runs/\S+-s3k_\S+/run\.json", planned.stdout)[0]
+    folder = (study.root / record).parent
+    done = []
+    process = threading.Thread(target=lambda: done.append(study.snakemake("--retries", "2", record)))
+    process.start()
+    progress = folder / "progress.json"
+    while process.is_alive() and not progress.exists():
+        time.sleep(0.05)
+    holder = json.loads((folder / "training.lock").read_text())
+    os.kill(holder["pid"], signal.SIGTERM)
+    process.join()
+    assert done[0].returncode == 0, done[0].stdout
+    said = json.loads((folder / "run.json").read_text())
+    assert (said["status"], said["steps"], said["resumed"]) == ("finished", 3000, 1)
+    assert {path.name for path in folder.iterdir()} == {
+        "curve.parquet",
+        "evaluated.json",
+        "run.json",
+        "snapshots",
+    }
+
+
+def test_a_run_is_exported_for_transformers(smoke):
+    folder = max(files_of_runs(smoke), key=lambda path: json.loads(path.read_text())["N"]).parent
+    target = folder / "huggingface"
+    result = smoke.snakemake(str(target.relative_to(smoke.root)))
+    assert result.returncode == 0, result.stdout
+    network = AutoModelForCausalLM.from_pretrained(target)
+    tokenizer = AutoTokenizer.from_pretrained(target)
+    ids = tokenizer("the vector of the matrix", return_tensors="pt")["input_ids"]
+    assert tokenizer.decode(ids[0]) == "the vector of the matrix"
+    assert network(ids).logits.shape == (1, ids.shape[1], 300)
+    assert (
+        sum(p.numel() for p in network.parameters())
+        == json.loads((folder / "run.json").read_text())["N_total"]
+    )
+    assert smoke.planned() == {}

@@ -202,10 +202,11 @@ def _resolve(config, point, where):
     run["learning_rate"] = _learning_rate(point["learning_rate"], {"d_model": run["d_model"], "N": N}, what)
     if run["optimizer"] == "auto":
         run["optimizer"] = "adafactor" if N > ADAFACTOR_ABOVE else "adam"
+    run |= _unused(run)
     if run["B"] % run["n_ctx"]:
         raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
     for name in ("S", "horizon"):
-        if run["warmup"] >= run[name]:
+        if run[name] is not None and run["warmup"] >= run[name]:
             raise UserError(
                 f"{what}: found warmup {run['warmup']}, expected fewer than its {name} {run[name]} steps"
             )
@@ -232,11 +233,23 @@ def _body(point, what):
     d_attn = point.get("d_attn", point["d_model"])
     if d_attn % point["n_head"]:
         raise UserError(
-            f"{what}, n_head {point['n_head']}: found heads that do not divide d_attn {d_attn}, expected n_head "
-            "to be a divisor of it (d_attn is d_model where it is not given)"
+            f"{what}, n_head {point['n_head']}: found heads that do not divide d_attn {d_attn}, "
+            "expected n_head to be a divisor of it (d_attn is d_model where it is not given)"
         )
     d_ff = point.get("d_ff", 4 * point["d_model"])
     return {"d_ff": d_ff, "n_head": point["n_head"], "d_attn": d_attn, "reuse": reuse}
+
+
+def _unused(run):
+    """What of a recipe the run does not use, as None: changing that makes it no other run."""
+    names = []
+    if run["schedule"] != "wsd":
+        names.append("cooldown")
+    if run["schedule"] in ("constant", "inverse_sqrt"):
+        names += ["horizon", "final"]
+    if run["optimizer"] == "adafactor":
+        names += ["betas", "epsilon"]
+    return dict.fromkeys(names)
 
 
 def _learning_rate(rule, run, what):
@@ -255,6 +268,8 @@ def slug(run):
     """The readable name of a run, the same wherever it is asked for, with a digest of all it consists of."""
     tokens = run["D"] if run["D"] == "all" else compact(run["D"])
     body = "" if run["n_head"] is None else f"-ff{run['d_ff']}-h{run['n_head']}"
+    if run["n_head"] and run["d_attn"] != run["d_model"]:
+        body += f"-a{run['d_attn']}"
     if run["reuse"] > 1:
         body += f"-r{run['reuse']}"
     identity = {key: run[key] for key in sorted(run)} | {"version": TRAINING_VERSION}

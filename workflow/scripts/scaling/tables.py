@@ -39,7 +39,7 @@ def collect(study, runs):
         flops = record.pop("flops_per_token")
         record |= {f"flops_per_token_{convention}": value for convention, value in flops.items()}
         record |= {name: math.nan if record[name] is None else record[name] for name in NUMBERS}
-        record["betas"] = [float(beta) for beta in record["betas"]]
+        record["betas"] = [float(beta) for beta in record["betas"] or []]
         records.append({name: value for name, value in record.items() if name != "versions"})
         for tables, name in ((curves, "curve"), (evaluations, "evaluation")):
             table = read_table(folder / f"{name}.parquet")

@@ -15,7 +15,7 @@ SMALL = 2048
 
 
 def by_onednn(x, weight):
-    """Whether products of ``x`` and ``weight`` go to oneDNN rather than to torch's choice, which is MKL on x86.
+    """Whether products of ``x`` and ``weight`` go to oneDNN, not to torch's choice, which is MKL on x86.
 
     MKL uses half the vector width of processors it does not know: on an AMD EPYC with AVX-512 oneDNN is
     twice as fast (docs/performance.md). Only fp32 on x86; the compiler has kernels of its own.

@@ -10,7 +10,10 @@ from scaling.provenance import UserError
 def save(weights, path):
     """Write ``weights``, a network's state_dict on the CPU, to ``path``, whole or not at all."""
     with provenance.whole(path) as scratch:
+        scratch.touch()
+        mode = scratch.stat().st_mode
         save_file(weights, scratch)
+        scratch.chmod(mode)  # safetensors lets nobody but its writer read a file
 
 
 def load(model, path):

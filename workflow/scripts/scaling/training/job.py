@@ -74,7 +74,11 @@ def train(run, *, train, test, folder, settings):
         _alone(folder, group) as lock,
     ):
         how = plan.make(
-            run, device=device, processes=group.size, memory_bytes=_gpu_memory(group, settings), settings=settings
+            run,
+            device=device,
+            processes=group.size,
+            memory_bytes=_gpu_memory(group, settings),
+            settings=settings,
         )
         progress = Progress(run, folder / "progress.json", lock)
         if group.first:

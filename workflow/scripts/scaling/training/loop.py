@@ -51,7 +51,9 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
             if ending or due:
                 training.save(keeper)
             if ending:
-                raise Interrupted(f"{reason}: saved after step {training.done} of {run['S']}; start it again to go on")
+                raise Interrupted(
+                    f"{reason}: saved after step {training.done} of {run['S']}; start it again to go on"
+                )
     return training.finish(), training.curve
 
 
@@ -119,7 +121,7 @@ class Training:
             self._end("finished")
 
     def _gradients(self, step):
-        """Gradients of a step's batch: its tokens here, the mean loss here, and, if measured, a part's norm."""
+        """Gradients of a step: its tokens and mean loss in this process and, if measured, a part's norm²."""
         if self.run["dropout"]:
             # a step's masks are its own, whatever ran before: a resumed run draws the same
             torch.manual_seed(int(provenance.digest([self.run["seed"], step, self.group.rank], 12), 16))

@@ -1,4 +1,4 @@
-"""Gradient noise scale, tr(Σ)/|G|², from gradients of two batch sizes (McCandlish et al. 2018, appendix A)."""
+"""Gradient noise scale, tr(Σ)/|G|², from gradients of two batch sizes (McCandlish et al. 2018, app. A)."""
 
 import math
 

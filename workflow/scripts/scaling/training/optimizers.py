@@ -51,7 +51,10 @@ def make(run, model):
     """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": run["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": run["weight_decay"]},
+        {"params": others, "weight_decay": 0.0},
+    ]
     if run["optimizer"] == "adafactor":
         kind = ShardedAdafactor if any(map(parallel.is_sharded, model.parameters())) else Adafactor
         return kind(groups, lr=run["learning_rate"])

@@ -83,8 +83,8 @@ def _micro_batch(run, local, device, available, settings):
         micro, why = int(settings["micro_batch"]), "as the config says"
         if local % micro:
             raise UserError(
-                f"execution.micro_batch: found {micro}, expected a divisor of the {local} sequences that each "
-                f"process has of a step of {run['run']}"
+                f"execution.micro_batch: found {micro}, expected a divisor of the {local} sequences that "
+                f"each process has of a step of {run['run']}"
             )
     else:
         micro = _divisor(local, max(1, int(available // (lean if recompute else each))))

@@ -13,14 +13,14 @@ def share(step, run):
     ended. The first step already learns, and so does the last of the horizon: the end would be reached one
     step after it.
     """
-    warmup, horizon = run["warmup"], run["horizon"]
+    warmup = run["warmup"]
     if step < warmup:
         return (step + 1) / warmup
     if run["schedule"] == "constant":
         return 1.0
     if run["schedule"] == "inverse_sqrt":
         return math.sqrt(max(1, warmup) / (step + 1))
-    begin = warmup
+    begin, horizon = warmup, run["horizon"]
     if run["schedule"] == "wsd":
         begin = max(warmup, horizon - max(1, round(run["cooldown"] * horizon)))
     done = 1.0 if step >= horizon else max(0.0, (step - begin) / (horizon - begin))
