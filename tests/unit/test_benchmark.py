@@ -21,7 +21,8 @@ RUN = {
 @pytest.fixture
 def figures(tmp_path, monkeypatch):
     """Figures of a study of two runs that took 50 s on two cores of 10 GFLOP/s."""
-    rows = [RUN, RUN | {"run": "b", "N": 3072, "experiments": ["data"], "seconds_in_steps": 50.0}]
+    other = {"run": "b", "N": 3072, "experiments": ["data"], "seconds_in_steps": 50.0, "seconds_total": 52.0}
+    rows = [RUN, RUN | other]
     tables.write_table(tmp_path / "results/tables/runs.parquet", pa.Table.from_pylist(rows))
     monkeypatch.setattr(study, "peak_per_core", lambda cores: 1e10)
     monkeypatch.setattr(study, "run_from_nothing", lambda *arguments: 50.0)
@@ -39,8 +40,9 @@ def test_speed_is_a_share_of_the_peak(figures):
 def test_the_table_shows_the_sizes(figures):
     lines = study.describe(figures).splitlines()
     assert "80 of its 100 core-seconds were inside training steps: 80.0%" in lines[0]
-    assert lines[1] == "peak of a matrix multiplication: 10.0 GFLOP/s a core"
-    assert lines[3:] == ["       768    100,000    20.0%     30.0 s"]
+    assert lines[1] == "evaluating, saving, logging and starting took 4.8% of the training jobs' time"
+    assert lines[2] == "peak of a matrix multiplication: 10.0 GFLOP/s a core"
+    assert lines[4:] == ["       768    100,000    20.0%     30.0 s"]
 
 
 def test_the_peak_is_that_of_a_machine():

@@ -7,6 +7,8 @@ from scaling.models import cross_entropy, layers, snapshots
 from scaling.provenance import UserError
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 RUN = {
@@ -238,6 +240,25 @@ def test_a_head_padded_as_on_a_gpu_gives_the_same(n_vocab, tied, small_chunks, m
     monkeypatch.setattr(cross_entropy, "CPU_ALIGNMENT", cross_entropy.GPU_ALIGNMENT)
     monkeypatch.setattr(layers, "_ONEDNN", False)
     check_against_torch(scrambled(RUN | {"n_vocab": n_vocab, "tied": tied}))
+
+
+def test_the_logits_of_all_tokens_are_never_in_memory():
+    """A paper-sized vocabulary: nothing made on the way, forward or backward, is as large as the logits."""
+    n_vocab, tokens, d_model = 50257, 2048, 4
+    largest = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            made = operation(*args, **(kwargs or {}))
+            largest.extend(t.numel() for t in tree_leaves(made) if isinstance(t, torch.Tensor))
+            return made
+
+    features = torch.randn(tokens, d_model, requires_grad=True)
+    weight = torch.randn(n_vocab, d_model, requires_grad=True)
+    with Watch():
+        cross_entropy.cross_entropy(features, weight, torch.zeros(tokens, dtype=torch.int64))[0].backward()
+    assert n_vocab < max(largest) <= cross_entropy.MIN_ROWS * n_vocab < tokens * n_vocab / 4
+    assert weight.grad.abs().sum() > 0
 
 
 def test_losses_stay_finite_at_extreme_logits():

@@ -61,6 +61,15 @@ def test_compiling_is_decided_by_the_length_of_the_run():
     assert not make(SMALL).compile
     assert make(SMALL | {"S": 10**6}).compile
     assert "costs about 90 s" in make(LARGE).reasons[2]
+    lstm = SMALL | {"S": 10**6, "architecture": "lstm", "d_ff": None, "n_head": None, "d_attn": None}
+    assert not make(lstm).compile
+
+
+def test_what_would_pay_but_cannot_be_is_said(monkeypatch):
+    monkeypatch.setattr(plan.shutil, "which", lambda name: None)
+    found = make(LARGE)
+    assert not found.compile
+    assert "there is no C compiler; install gcc" in found.reasons[2]
 
 
 def test_a_compiled_step_of_one_part_is_halved_to_measure_its_noise():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from scaling import grid
+from scaling import gpus, grid
 from scaling.charts import catalog
 from scaling.provenance import UserError
 
@@ -36,11 +36,16 @@ HELD_OUT = [f"{TOKENS}/{name}.npy" for name in SETS[1:]]
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
 EXECUTION = config["execution"]
+GPUS = gpus.count(os.environ)
 FIGURES = catalog.available(config["experiments"])
 LAWS = catalog.laws(config["experiments"])
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
 DATA_FIRST = 10**12
 TABLES = ["runs", "curves", "evaluations"]
+
+# Runs here share the GPUs of this machine; --resources gpu_percent=… says otherwise
+if GPUS and workflow.local_exec and "gpu_percent" not in workflow.global_resources:
+    workflow.register_resource("gpu_percent", 100 * GPUS)
 
 
 wildcard_constraints:
@@ -92,6 +97,8 @@ def priority(wildcards):
 def gpu_percent(wildcards):
     """Share of a GPU that a run can fill: small ones leave room for others beside them."""
     run = described(wildcards)
+    if EXECUTION["device"] == "cpu":
+        return 0
     alone = next((share for N, share in ((10**6, 10), (10**7, 25), (10**8, 50)) if run["N"] < N), 100)
     return alone if EXECUTION["processes"] == 1 else 100 * EXECUTION["processes"]
 

@@ -5,16 +5,19 @@ Modules import only from those above them in this list::
     units        quantities and how they are written
     provenance   user errors, whole-or-nothing writing, checksums, versions
     counts       parameters and FLOPs of a shape, in every convention (no torch)
+    gpus         how many this machine has (no torch)
     grid         config to runs: the one place that knows what a run is called (no torch, no pandas)
     corpus       wheels to documents
     tokens       documents to token arrays
     tables       columns of the parquet files; run folders to the three tables every fit reads
     progress     how far a study is, for those who watch
     windows      token arrays to sequences, in an order that seed and step decide
-    models       the networks and their snapshots
+    cpu          how a process uses its CPU
+    models       the networks, their snapshots, and their export
     evaluation   losses on held-out text; snapshots against transfer sets
     evaluated    what of a run is evaluated already
-    training     one run from its description to its curve
+    training     one run from its description to its curve: loop, schedules, optimizers, noise, divergence;
+                 plan and memory, parallel, launch; checkpoints, locks, interruption; job, which ties them
     benchmark    the engine beside another, and where the time of a study went
     laws         forms of the laws and the published constants
     fitting      the engine; knows no law by name

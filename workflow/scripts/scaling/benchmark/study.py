@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from scaling.models import layers
 from scaling.provenance import UserError
 from scaling.tables import read_table
 
@@ -17,13 +18,14 @@ SECONDS = 2.0
 
 
 def matmul_peak(_=None):
-    """FLOP/s of one thread multiplying fp32 matrices, the median over about two seconds."""
+    """FLOP/s of one thread multiplying fp32 matrices as training does, the median over two seconds or so."""
     torch.set_num_threads(1)
     a, b = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    product = layers.product if layers.by_onednn(a, b) else torch.mm
     times, end = [], time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         tick = time.perf_counter()
-        torch.mm(a, b)
+        product(a, b)
         times.append(time.perf_counter() - tick)
     return 2 * SIDE**3 / sorted(times)[len(times) // 2]
 
@@ -59,7 +61,8 @@ def measure(root, snakemake, scratch, cores=None):
     """Run the default study from nothing in ``scratch``; return the figures of docs/performance.md as a dict.
 
     ``share_in_training`` is the core-seconds inside training steps over all core-seconds of the study, idle
-    ones included; ``share_of_peak`` the FLOP/s of training, head and attention counted, over those of a
+    ones included; ``share_beside_training`` what evaluating, saving, logging and starting take of the
+    training jobs' time, imports left out; ``share_of_peak`` the FLOP/s of training, head and attention counted, over those of a
     matrix multiplication on the same cores before and after.
     """
     cores = cores or os.cpu_count()
@@ -69,11 +72,13 @@ def measure(root, snakemake, scratch, cores=None):
     runs = read_table(Path(scratch) / "results" / "tables" / "runs.parquet").to_pylist()
     runs.sort(key=lambda run: run["N"])
     inside = sum(run["seconds_in_steps"] * run["threads"] for run in runs)
+    jobs = sum(run["seconds_total"] * run["threads"] for run in runs)
     return {
         "cores": cores,
         "seconds": wall,
         "core_seconds_in_training": inside,
         "share_in_training": inside / (wall * cores),
+        "share_beside_training": 1 - inside / jobs,
         "peak_flops_per_core": peak,
         "runs": [_speed(run, peak) for run in runs],
     }
@@ -92,6 +97,8 @@ def describe(figures):
         f"the default study took {seconds:.0f} s on {figures['cores']} cores; {inside:.0f} of its"
         f" {seconds * figures['cores']:.0f} core-seconds were inside training steps:"
         f" {figures['share_in_training']:.1%}",
+        f"evaluating, saving, logging and starting took {figures['share_beside_training']:.1%} of the"
+        " training jobs' time",
         f"peak of a matrix multiplication: {figures['peak_flops_per_core'] / 1e9:.1f} GFLOP/s a core",
         f"{'N':>10} {'tokens/s':>10} {'of peak':>8} {'in steps':>10}",
     ]

@@ -68,8 +68,6 @@ class Training:
         self.network = parallel.spread(self.model, group, plan.parallel)
         self.optimizer = optimizers.make(run, self.model)
         if plan.compile:
-            for p in self.model.parameters():
-                p.grad = torch.zeros_like(p)  # a gradient of the graphs' own would be overwritten by the next
             graphs = group.device.type == "cuda" and group.size == 1
             self.network = torch.compile(self.network, mode="reduce-overhead" if graphs else None)
         self.batches = windows.Windows(train_ids[: run["D"]], n_ctx=run["n_ctx"], seed=run["seed"])
@@ -136,6 +134,7 @@ class Training:
             weight = len(part) / sequences
             with self._reduced(last=i == len(parts) - 1, measured=measured and i == 0):
                 if self.plan.compile:
+                    self._own_gradients()
                     torch.compiler.cudagraph_mark_step_begin()
                 mean = self.network(part[:, :-1], part[:, 1:])[0]
                 (mean * weight).backward()
@@ -144,6 +143,12 @@ class Training:
                 tokens = len(part) * self.run["n_ctx"] * self.group.size
                 square = (tokens, (self._norm() / weight) ** 2)
         return chunk, loss, square
+
+    def _own_gradients(self):
+        """Memory for gradients: what a CUDA graph makes itself, its next replay overwrites."""
+        for p in self.model.parameters():
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
 
     def _parts(self, sequences, measured):
         """Sizes of the micro-batches of a step, in sequences."""

@@ -102,6 +102,8 @@ def _compile(run, device, wanted):
         return wanted == "True", f"{'' if wanted == 'True' else 'not '}compiled, as the config says"
     if device == "cpu":
         return False, "not compiled: on a CPU that gains less than it costs (docs/performance.md)"
+    if run["architecture"] == "lstm":
+        return False, "not compiled: a GPU's LSTM is one kernel as it is"
     flops = counts.flops_per_token(**run)["attention"] * run["B"] / GPU_FLOPS[run["precision"]]
     launches = KERNELS_PER_LAYER * run["n_layer"] * run["reuse"] * LAUNCH_SECONDS
     seconds = run["S"] * max(flops, launches)
