@@ -94,15 +94,3 @@ def test_the_users_word_is_final():
 def test_a_batch_that_cannot_be_split_is_named(arguments, line):
     with pytest.raises(UserError, match=line):
         make(SMALL, **arguments)
-
-
-@pytest.mark.parametrize("seen", [True, False])
-def test_auto_takes_a_gpu_where_there_is_one_and_a_missing_one_is_named(seen, monkeypatch):
-    monkeypatch.setattr(plan.torch.cuda, "is_available", lambda: seen)
-    assert plan.device_of("cpu") == "cpu"
-    assert plan.device_of("auto") == ("cuda" if seen else "cpu")
-    if seen:
-        assert plan.device_of("cuda") == "cuda"
-    else:
-        with pytest.raises(UserError, match=r"execution\.device: found cuda, but torch sees no GPU here"):
-            plan.device_of("cuda")

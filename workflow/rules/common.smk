@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from scaling import gpus, grid
+from scaling import gpus, grid, versions
 from scaling.charts import catalog
 from scaling.provenance import UserError
 

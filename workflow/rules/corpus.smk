@@ -52,7 +52,7 @@ rule transfer:
     conda:
         "../../envs/scaling.yaml"
     params:
-        version=grid.VERSIONS["transfer"],
+        version=versions.RULES["transfer"],
         read=lambda wildcards: TRANSFER[wildcards.set]["read"],
         bytes=config["corpus"]["transfer_bytes"],
         seed=config["corpus"]["seed"],

@@ -14,14 +14,17 @@ rule evaluate:
     conda:
         "../../envs/scaling.yaml"
     threads: 1
+    resources:
+        gpu_percent=gpu_percent,
+        device=EXECUTION["device"],
     params:
         folder=subpath(output[0], parent=True),
-        version=grid.VERSIONS["evaluation"],
+        version=versions.RULES["evaluation"],
     message:
         "Evaluate {wildcards.run}"
     shell:
         "python workflow/scripts/evaluate.py --run {params.folder:q} --sets {input.sets:q}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --threads {threads} --device {resources.device} > {log:q} 2>&1"
 
 
 rule study:

@@ -15,7 +15,7 @@ rule fit:
     params:
         resamples=config["fits"]["resamples"],
         seed=config["fits"]["seed"],
-        version=grid.VERSIONS["fit"],
+        version=versions.RULES["fit"],
     message:
         "Fit {wildcards.law}"
     shell:

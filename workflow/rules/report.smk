@@ -16,7 +16,7 @@ rule figure:
     conda:
         "../../envs/scaling.yaml"
     params:
-        version=grid.VERSIONS["figure"],
+        version=versions.RULES["figure"],
         tables=lambda wildcards, input: Path(input.tables[0]).parent,
         fits=f"{STUDY}/fits",
     message:
@@ -55,7 +55,7 @@ rule page:
     conda:
         "../../envs/scaling.yaml"
     params:
-        version=grid.VERSIONS["page"],
+        version=versions.RULES["page"],
         tables=lambda wildcards, input: Path(input.tables[0]).parent,
         fits=lambda wildcards, output: Path(output[0]).parent / "fits",
     message:

@@ -34,7 +34,7 @@ rule tokens:
         "../../envs/scaling.yaml"
     threads: lambda wildcards: 2 if wildcards.set == "train" else 1
     params:
-        version=grid.VERSIONS["tokens"],
+        version=versions.RULES["tokens"],
     message:
         "Tokenize {wildcards.set}"
     shell:

@@ -11,8 +11,9 @@ def main():
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--sets", type=Path, nargs="+", required=True, help=".npy files of token ids")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     args = parser.parse_args()
-    known, new = evaluated.complete(args.run, args.sets, threads=args.threads)
+    known, new = evaluated.complete(args.run, args.sets, threads=args.threads, device=args.device)
     print(f"{known} losses were known, {new} are new")
 
 

@@ -4,6 +4,7 @@ Modules import only from those above them in this list::
 
     units        quantities and how they are written
     provenance   user errors, whole-or-nothing writing, checksums, versions
+    versions     what to raise when a change of the code changes what it makes
     counts       parameters and FLOPs of a shape, in every convention (no torch)
     gpus         how many this machine has (no torch)
     grid         config to runs: the one place that knows what a run is called (no torch, no pandas)
@@ -12,7 +13,7 @@ Modules import only from those above them in this list::
     tables       columns of the parquet files; run folders to the three tables every fit reads
     progress     how far a study is, for those who watch
     windows      token arrays to sequences, in an order that seed and step decide
-    cpu          how a process uses its CPU
+    devices      what a process computes on, and how it uses its CPU
     models       the networks, their snapshots, and their export
     evaluation   losses on held-out text; snapshots against transfer sets
     evaluated    what of a run is evaluated already

@@ -7,15 +7,14 @@ most evaluations of a small model, is loaded only where something is left to com
 
 import pyarrow as pa
 
-from scaling import provenance, tables, tokens
-from scaling.grid import VERSIONS
+from scaling import provenance, tables, tokens, versions
 
 NAME = "evaluated.json"
 
 
 def key(step, index):
     """What a loss of one run depends on, as a short text."""
-    return provenance.digest([VERSIONS["evaluation"], step, index["set"], index["sha256"]], 16)
+    return provenance.digest([versions.RULES["evaluation"], step, index["set"], index["sha256"]], 16)
 
 
 def recall(folder):
@@ -29,7 +28,7 @@ def remember(folder, rows):
     provenance.write_json(folder / NAME, rows)
 
 
-def complete(folder, sets, *, threads):
+def complete(folder, sets, *, threads, device="auto"):
     """Evaluate every snapshot of the run in ``folder`` on every set; write evaluation.parquet there.
 
     ``sets``: paths of token arrays (.npy). Returns how many losses were remembered and how many computed.
@@ -45,7 +44,7 @@ def complete(folder, sets, *, threads):
         from scaling import evaluation
 
         pairs = [wanted[name] for name in missing]
-        rows = evaluation.measure_stored(folder, run, pairs, threads=threads)
+        rows = evaluation.measure_stored(folder, run, pairs, threads=threads, device=device)
         known |= zip(missing, rows, strict=True)
         remember(folder, known)
     rows = [known[name] for name in wanted]

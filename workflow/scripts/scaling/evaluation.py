@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from scaling import cpu, models, tables, windows
+from scaling import devices, models, tables, windows
 from scaling.models import snapshots
 
 SEQUENCES = 16
@@ -71,10 +71,13 @@ def measure(model, step, held_out, *, tokens_per_set, group=None):
     }
 
 
-def measure_stored(folder, run, wanted, *, threads):
-    """Rows for ``wanted``, pairs (step, set), from the snapshots of ``run`` in its ``folder``."""
-    cpu.settle(threads)
-    model, loaded, rows = models.build(run).to("cuda" if torch.cuda.is_available() else "cpu"), None, []
+def measure_stored(folder, run, wanted, *, threads, device):
+    """Rows for ``wanted``, pairs (step, set), from the snapshots of ``run`` in its ``folder``.
+
+    ``device``: auto, cpu or cuda.
+    """
+    devices.settle(threads)
+    model, loaded, rows = models.build(run).to(devices.choose(device)), None, []
     for step, held_out in wanted:
         if step != loaded:
             snapshots.load(model, tables.snapshot_path(folder / "snapshots", step))

@@ -14,18 +14,11 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from scaling import counts
+from scaling import counts, versions
 from scaling.provenance import UserError, digest
 from scaling.units import compact
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
-CORPUS_VERSION = 1
-"""Raise when a change of the code changes the documents made from the same wheels."""
-TRAINING_VERSION = 2
-"""Raise when a change of the code changes what the same run learns: every run then gets a new name."""
-VERSIONS = {"transfer": 1, "tokens": 1, "evaluation": 2, "fit": 1, "figure": 1, "page": 1}
-"""Raise one when a change of the code changes what its rule makes: the rule runs again. Snakemake does not
-look at code, so that editing a script retrains nothing."""
 COUNTS = (
     "n_ctx", "tied", "precision", "D", "B", "S", "optimizer", "schedule", "warmup", "seed", "patience",
     "snapshots", "test_tokens", "test_points", "noise_steps",
@@ -272,7 +265,7 @@ def slug(run):
         body += f"-a{run['d_attn']}"
     if run["reuse"] > 1:
         body += f"-r{run['reuse']}"
-    identity = {key: run[key] for key in sorted(run)} | {"version": TRAINING_VERSION}
+    identity = {key: run[key] for key in sorted(run)} | {"version": versions.TRAINING}
     return (
         f"{run['architecture']}-L{run['n_layer']}-d{run['d_model']}{body}"
         f"_D{tokens}_b{compact(run['B'])}-s{compact(run['S'])}_{run['schedule']}-lr{run['learning_rate']:g}"
@@ -317,7 +310,7 @@ def corpus_id(config):
     """
     corpus = config["corpus"]
     pinned = pins(corpus["lock"])
-    content = [CORPUS_VERSION, sorted(pinned[name] for name in corpus["prose"]), corpus["seed"]]
+    content = [versions.CORPUS, sorted(pinned[name] for name in corpus["prose"]), corpus["seed"]]
     return f"{corpus['name']}-{digest([*content, float(corpus['test_fraction'])], 6)}"
 
 

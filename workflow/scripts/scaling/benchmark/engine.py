@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import yaml
 
-from scaling import counts, cpu, grid, provenance
+from scaling import counts, devices, grid, provenance
 from scaling.provenance import UserError
 from scaling.training import loop, parallel, plan
 
@@ -81,7 +81,7 @@ class Ours:
     """This engine: a run under way, set up as a training job sets it up; on a GPU, compiled."""
 
     def __init__(self, run, ids, device, compiled="auto"):
-        cpu.settle(1)
+        devices.settle(1)
         memory = None
         if device == "cuda":
             compiled = "True"

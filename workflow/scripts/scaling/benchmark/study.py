@@ -62,7 +62,8 @@ def measure(root, snakemake, scratch, cores=None):
 
     ``share_in_training`` is the core-seconds inside training steps over all core-seconds of the study, idle
     ones included; ``share_beside_training`` what evaluating, saving, logging and starting take of the
-    training jobs' time, imports left out; ``share_of_peak`` the FLOP/s of training, head and attention counted, over those of a
+    training jobs' time, imports left out; ``share_of_peak`` the FLOP/s of training, head and attention
+    counted, over those of a
     matrix multiplication on the same cores before and after.
     """
     cores = cores or os.cpu_count()

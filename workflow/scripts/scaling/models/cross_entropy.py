@@ -7,8 +7,8 @@ from scaling.models import layers
 
 CPU_LOGITS = 2**18
 """Logits in memory at once on a CPU: a megabyte, which stays in a core's cache."""
-GPU_LOGITS = 2**26
-"""Logits in memory at once on a GPU: a quarter of a gigabyte, enough to fill it."""
+GPU_LOGITS = 2**27
+"""Logits in memory at once on a GPU: half a gigabyte, enough to fill it."""
 MIN_ROWS = 256
 """Fewer rows than this waste a matrix product, however large the vocabulary."""
 CPU_ALIGNMENT = 1
@@ -27,6 +27,11 @@ def cross_entropy(features, weight, targets):
     return _HeadCrossEntropy.apply(features, weight, targets, torch.is_grad_enabled())
 
 
+def _power_of_two(most):
+    """The largest power of two up to ``most``, 0 for none: products of other sizes leave units idle."""
+    return 1 << most.bit_length() - 1 if most else 0
+
+
 class _HeadCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, weight, targets, differentiate):
@@ -37,7 +42,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
         if padding:
             head = torch.nn.functional.pad(head, (0, 0, 0, padding))
         onednn = layers.by_onednn(features, head)
-        rows = max(MIN_ROWS, (CPU_LOGITS if on_cpu else GPU_LOGITS) // n_vocab)
+        rows = max(MIN_ROWS, _power_of_two((CPU_LOGITS if on_cpu else GPU_LOGITS) // n_vocab))
         losses = torch.empty(tokens, dtype=torch.float32, device=features.device)
         if differentiate:
             d_features = torch.empty_like(features)

@@ -8,7 +8,7 @@ import time
 import pyarrow as pa
 import torch
 
-from scaling import counts, cpu, evaluation, provenance, tables, tokens, windows
+from scaling import counts, devices, evaluation, provenance, tables, tokens, windows
 from scaling.evaluated import key, remember
 from scaling.models import snapshots
 from scaling.provenance import UserError
@@ -64,10 +64,10 @@ def train(run, *, train, test, folder, settings):
     another process trains in ``folder``, Interrupted where the run was asked to end early.
     """
     began = time.perf_counter()
-    cpu.settle(settings["threads"])
+    devices.settle(settings["threads"])
     (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
     run = resolve(run, train_index, test_index)
-    device = plan.device_of(settings["device"])
+    device = devices.choose(settings["device"])
     with (
         interruption.watch(settings["minutes"] or None) as stop,
         parallel.group(device) as group,

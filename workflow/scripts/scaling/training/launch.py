@@ -31,7 +31,8 @@ def launch(arguments):
     try:
         job.train(arguments["run"], folder=arguments["out"], settings=settings, **files)
     except Interrupted as line:
-        print(line, flush=True)
+        if os.environ.get("RANK", "0") == "0":
+            print(line, flush=True)
         return interruption.EXIT_CODE
     return 0
 

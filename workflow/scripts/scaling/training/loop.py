@@ -126,7 +126,10 @@ class Training:
         sequences = self.run["B"] // self.run["n_ctx"] // self.group.size
         everywhere = self.batches.batch(step - 1, sequences * self.group.size)
         mine = everywhere[self.group.rank * sequences : (self.group.rank + 1) * sequences]
-        chunk = torch.from_numpy(mine).to(self.group.device)
+        chunk = torch.from_numpy(mine)
+        if self.group.device.type == "cuda":
+            chunk = chunk.pin_memory()  # a copy from other memory would wait for all that was launched
+        chunk = chunk.to(self.group.device, non_blocking=True)
         measured = step in self.noise_steps and sequences > 1
         loss, square = 0.0, None
         parts = self._parts(sequences, measured)

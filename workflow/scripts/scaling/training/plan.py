@@ -3,8 +3,6 @@
 import shutil
 from dataclasses import dataclass
 
-import torch
-
 from scaling import counts
 from scaling.provenance import UserError
 from scaling.training import memory
@@ -120,14 +118,3 @@ def _compile(run, device, wanted):
 
 def _gib(size):
     return f"{size / 2**30:.2g} GiB"
-
-
-def device_of(wanted):
-    """The type of device, cpu or cuda, that ``wanted`` (auto, cpu, cuda) means on this machine.
-
-    Raises UserError where a GPU is asked for and torch sees none.
-    """
-    seen = torch.cuda.is_available()
-    if wanted == "cuda" and not seen:
-        raise UserError("execution.device: found cuda, but torch sees no GPU here; say auto or cpu")
-    return "cuda" if wanted != "cpu" and seen else "cpu"

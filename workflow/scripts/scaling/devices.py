@@ -1,11 +1,24 @@
-"""How a process uses its CPU: threads, tiny numbers, freed memory."""
+"""What a process computes on, and how it uses its CPU."""
 
 import ctypes
 import platform
 
 import torch
 
+from scaling.provenance import UserError
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+def choose(wanted):
+    """The type of device, cpu or cuda, that ``wanted`` (auto, cpu, cuda) means on this machine.
+
+    Raises UserError where a GPU is asked for and torch sees none.
+    """
+    seen = torch.cuda.is_available()
+    if wanted == "cuda" and not seen:
+        raise UserError("execution.device: found cuda, but torch sees no GPU here; say auto or cpu")
+    return "cuda" if wanted != "cpu" and seen else "cpu"
 
 
 def settle(threads):
