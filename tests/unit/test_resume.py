@@ -52,6 +52,7 @@ def test_a_run_asked_to_end_saves_and_goes_on(data, name):
     assert code == EXIT_CODE
     assert f"{name}: saved after step" in said
     assert "Traceback" not in said
+    assert [path.name for path in (data / name).iterdir()] == ["checkpoints"], "neither lock nor progress"
     assert jobs.finish(jobs.start(data, out=name))[0] == 0
     assert_same(data, name)
 

@@ -14,6 +14,7 @@ from scaling.models import snapshots
 from scaling.provenance import UserError
 from scaling.training import checkpoints, interruption, locks, loop, parallel, plan
 
+PROGRESS = "progress.json"
 REPORT_EVERY = 2.0
 """Seconds between two writings of a job's progress."""
 SAVE_EVERY = 10.0
@@ -80,7 +81,7 @@ def train(run, *, train, test, folder, settings):
             memory_bytes=_gpu_memory(group, settings),
             settings=settings,
         )
-        progress = Progress(run, folder / "progress.json", lock)
+        progress = Progress(run, folder / PROGRESS, lock)
         if group.first:
             print(f"{run['run']} on {_name(group)}", *how.reasons, sep="\n  ", flush=True)
         keeper = Keeper(folder / "checkpoints", group, evaluable(train, run), run["test_tokens"])
@@ -119,7 +120,10 @@ def _alone(folder, group):
     with locks.held(folder / "training.lock") as lock:
         for place in (folder, folder / "checkpoints", folder / "checkpoints" / "snapshots"):
             checkpoints.clear_leftovers(place)
-        yield lock
+        try:
+            yield lock
+        finally:
+            (folder / PROGRESS).unlink(missing_ok=True)
 
 
 def _gpu_memory(group, settings):
@@ -238,7 +242,6 @@ class Progress:
 
     def end(self, record):
         """The run has ended with ``record``."""
-        self.path.unlink(missing_ok=True)
         print(
             f"{record['status']} after {record['steps']} steps, {record['seconds_total']:.1f} s", flush=True
         )
