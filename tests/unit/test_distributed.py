@@ -1,10 +1,15 @@
 """One run on two processes: the same losses as on one, also when the number changes on the way."""
 
+import json
 import signal
+import time
+from pathlib import Path
 
 import jobs
 import numpy as np
 import pytest
+from scaling.provenance import UserError
+from scaling.training import launch
 from scaling.training.interruption import EXIT_CODE
 
 RUN = jobs.RUN | {
@@ -48,6 +53,27 @@ def test_micro_batches_on_two_processes_learn_the_same(data):
     code, said = jobs.finish(jobs.start(data, *arguments, run=RUN, out="micro"))
     assert code == 0, said
     assert_close(data, "micro")
+
+
+def test_a_killed_launcher_takes_its_processes_along(data):
+    """Orphans would train on and hold the folder against the next start."""
+    two = ("--processes", "2", "--threads", "2")
+    process = jobs.start(data, *two, run=RUN | {"S": 100000, "horizon": 100000}, eager=True, out="orphans")
+    jobs.wait_for_step(data, 5, out="orphans")
+    holder = json.loads((data / "orphans" / "training.lock").read_text())["pid"]
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 20
+    while Path(f"/proc/{holder}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{holder}").exists()
+
+
+def test_more_processes_than_gpus_are_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(launch.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(launch.torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UserError, match=r"execution\.processes: found 8, expected at most the 4 GPUs"):
+        launch.launch({"processes": 8, "device": "cuda"})
 
 
 @pytest.mark.parametrize(

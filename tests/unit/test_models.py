@@ -173,15 +173,16 @@ def test_bf16_is_close_to_fp32_and_keeps_weights_and_losses_in_fp32(run):
 @pytest.mark.parametrize("n_layer", [1, 4])
 def test_a_token_is_not_lost_on_its_way_through_the_layers_of_a_fresh_lstm(n_layer):
     """The first token's: all that comes out is its own, since the state starts at zero."""
-    model = build(LSTM | {"n_layer": n_layer, "d_model": 64})
-    outputs, _ = model.layers(torch.randn(16, 1, 64))
+    outputs = torch.randn(16, 1, 64)
+    for layer in build(LSTM | {"n_layer": n_layer, "d_model": 64}).layers:
+        outputs, _ = layer(outputs)
     assert 0.05 < outputs.std() < 0.5
 
 
 def test_a_fresh_lstm_remembers():
     """What its cells hold fades by σ(1), not by half, at each step that brings nothing new."""
     model, nothing = build(LSTM | {"n_layer": 1}), torch.zeros(1, 1, 24)
-    _, (_, cells) = model.layers(nothing, (nothing, nothing + 1))
+    _, (_, cells) = model.layers[0](nothing, (nothing, nothing + 1))
     torch.testing.assert_close(cells, torch.sigmoid(nothing + 1))
 
 

@@ -1,6 +1,8 @@
 """How a run is executed: what fits where, what pays, and what is said of it."""
 
 import pytest
+import torch
+from scaling import models
 from scaling.provenance import UserError
 from scaling.training import memory, plan
 
@@ -94,3 +96,30 @@ def test_the_users_word_is_final():
 def test_a_batch_that_cannot_be_split_is_named(arguments, line):
     with pytest.raises(UserError, match=line):
         make(SMALL, **arguments)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("shape", [{}, {"n_layer": 6, "d_attn": 64, "d_ff": 64}])
+def test_activations_are_what_autograd_keeps(precision, recompute, shape):
+    run = SMALL | {"d_model": 64, "d_ff": 256, "d_attn": 64, "precision": precision} | shape
+    model = models.build(run)
+    model.recompute = recompute
+    parameters = {p.data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    tokens = torch.zeros(4, run["n_ctx"], dtype=torch.int64)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = model.features(tokens) if precision == "fp32" else model._features(tokens)
+    found = sum(storage.nbytes() for storage in kept.values())
+    planned = len(tokens) * memory.activation_bytes(run, recompute=recompute)
+    # with recomputation one block is planned whole, which exists in the backward pass alone
+    block = len(tokens) * memory.activation_bytes(run | {"n_layer": 1}, recompute=False) if recompute else 0
+    assert features.requires_grad
+    assert found < planned < 1.5 * found + block, (found, planned)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scaling import evaluated, evaluation, provenance, tables, tokens, windows
+from scaling import evaluated, evaluation, models, provenance, tables, tokens, windows
 from scaling.provenance import UserError
 from scaling.training import job, loop, parallel, plan, schedules
 
@@ -147,6 +147,49 @@ def test_whatever_is_asked_for_learns(ids, changes):
     assert record["status"] == "finished"
     assert record["test_loss"] < curve[0]["test_loss"] - 0.3
     assert all(point["gradient_variance"] > 0 for point in curve)
+
+
+def test_the_noise_is_that_of_the_gradients(ids):
+    """|G|² and tr(Σ) of one step, against gradients of its parts taken by hand."""
+    run = RUN | {"S": 1, "warmup": 0, "noise_steps": 1, "test_points": 1, "snapshots": 1}
+    (point,) = run_loop(ids, **run)[1]
+    torch.manual_seed(run["seed"])
+    model = models.build(run)
+    batch = torch.from_numpy(windows.Windows(ids[:4000], n_ctx=16, seed=0).batch(0, 8))
+
+    def square(part):
+        loss = torch.nn.functional.cross_entropy(
+            model.logits(part[:, :-1]).flatten(0, 1), part[:, 1:].flatten()
+        )
+        return sum(float(g.square().sum()) for g in torch.autograd.grad(loss, list(model.parameters())))
+
+    small, big = square(batch[:1]), square(batch)
+    assert point["grad_norm"] == pytest.approx(big**0.5, rel=1e-4)
+    assert point["gradient_variance"] == pytest.approx((small - big) / (1 / 16 - 1 / 128), rel=1e-3)
+    assert point["gradient_square"] == pytest.approx((128 * big - 16 * small) / (128 - 16), rel=1e-2)
+
+
+def test_what_is_kept_to_go_on_is_forgotten_at_once(tmp_path, monkeypatch):
+    """A kill while it is deleted leaves nothing that the next start could mistake for a checkpoint."""
+    keeper = job.Keeper(tmp_path / "checkpoints", parallel.Group("cpu"), [], 512)
+    keeper.save(3, {"model/a": torch.zeros(2)}, {})
+    monkeypatch.setattr(job.shutil, "rmtree", lambda *a, **k: None)
+    keeper.remove()
+    monkeypatch.undo()
+    assert not keeper.folder.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    job.checkpoints.clear_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_save_that_takes_long_is_begun_in_time(tmp_path):
+    keeper = job.Keeper(tmp_path, parallel.Group("cpu"), [], 512)
+    assert keeper.seconds_to_save() == 30
+    keeper.cost, keeper.longest_pause = 40.0, 12.0
+    assert keeper.seconds_to_save() == 30 + 120 + 24
+    assert not keeper.due()
+    keeper.saved -= 2000
+    assert keeper.due()
 
 
 def test_micro_batches_change_nothing_but_rounding(ids):

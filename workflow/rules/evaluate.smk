@@ -24,7 +24,8 @@ rule evaluate:
         "Evaluate {wildcards.run}"
     shell:
         "python workflow/scripts/evaluate.py --run {params.folder:q} --sets {input.sets:q}"
-        " --threads {threads} --device {resources.device} > {log:q} 2>&1"
+        " --threads {threads} --device {resources.device} --gpu-percent {resources.gpu_percent}"
+        " > {log:q} 2>&1"
 
 
 rule study:

@@ -12,8 +12,10 @@ def main():
     parser.add_argument("--sets", type=Path, nargs="+", required=True, help=".npy files of token ids")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--gpu-percent", type=int, default=100, help="share of a GPU to take")
     args = parser.parse_args()
-    known, new = evaluated.complete(args.run, args.sets, threads=args.threads, device=args.device)
+    where = {"threads": args.threads, "device": args.device, "gpu_percent": args.gpu_percent}
+    known, new = evaluated.complete(args.run, args.sets, **where)
     print(f"{known} losses were known, {new} are new")
 
 

@@ -1,7 +1,13 @@
 """What a process computes on, and how it uses its CPU."""
 
 import ctypes
+import fcntl
+import math
+import os
 import platform
+import tempfile
+import time
+from pathlib import Path
 
 import torch
 
@@ -19,6 +25,38 @@ def choose(wanted):
     if wanted == "cuda" and not seen:
         raise UserError("execution.device: found cuda, but torch sees no GPU here; say auto or cpu")
     return "cuda" if wanted != "cpu" and seen else "cpu"
+
+
+def claim(percent):
+    """The number of a GPU of which this process may take ``percent`` until it ends; waits for one.
+
+    Processes that start together would all find the same GPU empty. Tenths of each GPU are therefore locked
+    files, which the kernel unlocks when a process ends, however that happens.
+    """
+    tenths = min(10, max(1, math.ceil(percent / 10)))
+    while True:
+        for gpu in range(torch.cuda.device_count()):
+            name = f"frontier-{os.getuid()}-{torch.cuda.get_device_properties(gpu).uuid}"
+            slots = [Path(tempfile.gettempdir()) / f"{name}-{slot}" for slot in range(10)]
+            held = list(filter(None, map(_lock, slots)))
+            if len(held) >= tenths:
+                _CLAIMED.extend(held[:tenths])
+                return gpu
+            del held
+        time.sleep(1)
+
+
+_CLAIMED = []
+
+
+def _lock(path):
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def settle(threads):

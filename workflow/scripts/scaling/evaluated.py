@@ -28,7 +28,7 @@ def remember(folder, rows):
     provenance.write_json(folder / NAME, rows)
 
 
-def complete(folder, sets, *, threads, device="auto"):
+def complete(folder, sets, *, threads, device="auto", gpu_percent=100):
     """Evaluate every snapshot of the run in ``folder`` on every set; write evaluation.parquet there.
 
     ``sets``: paths of token arrays (.npy). Returns how many losses were remembered and how many computed.
@@ -44,7 +44,8 @@ def complete(folder, sets, *, threads, device="auto"):
         from scaling import evaluation
 
         pairs = [wanted[name] for name in missing]
-        rows = evaluation.measure_stored(folder, run, pairs, threads=threads, device=device)
+        where = {"threads": threads, "device": device, "gpu_percent": gpu_percent}
+        rows = evaluation.measure_stored(folder, run, pairs, **where)
         known |= zip(missing, rows, strict=True)
         remember(folder, known)
     rows = [known[name] for name in wanted]

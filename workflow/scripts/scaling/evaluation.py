@@ -71,13 +71,16 @@ def measure(model, step, held_out, *, tokens_per_set, group=None):
     }
 
 
-def measure_stored(folder, run, wanted, *, threads, device):
+def measure_stored(folder, run, wanted, *, threads, device, gpu_percent):
     """Rows for ``wanted``, pairs (step, set), from the snapshots of ``run`` in its ``folder``.
 
-    ``device``: auto, cpu or cuda.
+    ``device``: auto, cpu or cuda, of which ``gpu_percent`` is taken.
     """
     devices.settle(threads)
-    model, loaded, rows = models.build(run).to(devices.choose(device)), None, []
+    place = devices.choose(device)
+    if place == "cuda":
+        place = f"cuda:{devices.claim(gpu_percent)}"
+    model, loaded, rows = models.build(run).to(place), None, []
     for step, held_out in wanted:
         if step != loaded:
             snapshots.load(model, tables.snapshot_path(folder / "snapshots", step))

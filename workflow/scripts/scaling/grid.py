@@ -198,6 +198,18 @@ def _resolve(config, point, where):
     run |= _unused(run)
     if run["B"] % run["n_ctx"]:
         raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
+    sequences, processes = run["B"] // run["n_ctx"], config["execution"]["processes"]
+    if sequences % processes:
+        raise UserError(
+            f"{what}: found {sequences} sequences (B / n_ctx) a step, expected a multiple of its "
+            f"execution.processes {processes}"
+        )
+    micro_batch = config["execution"]["micro_batch"]
+    if micro_batch != "auto" and sequences // processes % micro_batch:
+        raise UserError(
+            f"{what}: found {sequences // processes} sequences a step in each process, expected a multiple "
+            f"of its execution.micro_batch {micro_batch}"
+        )
     for name in ("S", "horizon"):
         if run[name] is not None and run["warmup"] >= run[name]:
             raise UserError(

@@ -24,26 +24,27 @@ class LSTM(LanguageModel):
             d_model=d_model, n_vocab=n_vocab, n_ctx=n_ctx, dropout=dropout, tied=tied, precision=precision
         )
         self.embedding_norm = nn.LayerNorm(d_model)
-        # torch warns of a dropout between layers where there is only one
-        between = dropout if n_layer > 1 else 0.0
-        self.layers = nn.LSTM(d_model, d_model, n_layer, batch_first=True, dropout=between)
+        # one by one: on a GPU, nn.LSTM's own dropout draws from a generator that no seed resets
+        self.layers = nn.ModuleList(nn.LSTM(d_model, d_model, batch_first=True) for _ in range(n_layer))
         self.final_norm = nn.LayerNorm(d_model)
-        self._initialise(n_layer, d_model)
+        self._initialise(d_model)
 
-    def _initialise(self, n_layer, d_model):
+    def _initialise(self, d_model):
         """Weights as 1/√fan_in of inputs with unit deviation, so that no layer starts fainter than the first.
 
         The forget gates start open, with a bias of 1 (Jozefowicz et al. 2015): the state remembers.
         """
         self.initialise_embeddings()
-        for layer in range(n_layer):
-            inputs, recurrent, bias, second_bias = self.layers.all_weights[layer]
-            nn.init.normal_(inputs, std=1 / math.sqrt(d_model) / (OUTPUT_STD if layer else 1))
+        for i, layer in enumerate(self.layers):
+            inputs, recurrent, bias, second_bias = layer.all_weights[0]
+            nn.init.normal_(inputs, std=1 / math.sqrt(d_model) / (OUTPUT_STD if i else 1))
             nn.init.normal_(recurrent, std=1 / math.sqrt(d_model))
             nn.init.zeros_(bias)
             nn.init.zeros_(second_bias)
             nn.init.ones_(bias[d_model : 2 * d_model])
 
     def features(self, tokens):
-        found, _ = self.layers(self.dropout(self.embedding_norm(self.token_embedding(tokens))))
-        return self.final_norm(found)
+        x = self.embedding_norm(self.token_embedding(tokens))
+        for layer in self.layers:
+            x, _ = layer(self.dropout(x))
+        return self.final_norm(x)

@@ -1,5 +1,6 @@
 """How a run is asked to end early: by a signal, or by a time limit that comes near."""
 
+import os
 import signal
 import time
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class Watch:
 
     def receive(self, number, frame):
         """Handle a signal; a second SIGINT raises KeyboardInterrupt at once."""
-        if number == signal.SIGINT and "SIGINT" in self.received:
+        # under torchrun the terminal and torchrun each send one
+        if number == signal.SIGINT and "SIGINT" in self.received and "WORLD_SIZE" not in os.environ:
             raise KeyboardInterrupt
         self.received.append(signal.Signals(number).name)
 

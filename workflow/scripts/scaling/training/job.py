@@ -71,7 +71,7 @@ def train(run, *, train, test, folder, settings):
     device = devices.choose(settings["device"])
     with (
         interruption.watch(settings["minutes"] or None) as stop,
-        parallel.group(device) as group,
+        parallel.group(device, settings["gpu_percent"]) as group,
         _alone(folder, group) as lock,
     ):
         how = plan.make(
@@ -84,7 +84,10 @@ def train(run, *, train, test, folder, settings):
         progress = Progress(run, folder / PROGRESS, lock)
         if group.first:
             print(f"{run['run']} on {_name(group)}", *how.reasons, sep="\n  ", flush=True)
-        keeper = Keeper(folder / "checkpoints", group, evaluable(train, run), run["test_tokens"])
+        # one process looks which sets there are: one may appear while the others look
+        names = group.of_first(lambda: [index["set"] for _, index in evaluable(train, run)])
+        held_out = [tokens.load(train.with_name(f"{name}.npy")) for name in names]
+        keeper = Keeper(folder / "checkpoints", group, held_out, run["test_tokens"])
         record, curve = loop.train(
             run, train_ids, test_ids, plan=how, group=group, keeper=keeper, stop=stop,
             on_step=progress.step if group.first else lambda state: None, on_snapshot=keeper.snapshot,
@@ -106,7 +109,7 @@ def train(run, *, train, test, folder, settings):
             "versions": provenance.versions("torch", "numpy"),
         }
         provenance.write_json(folder / "run.json", identity | record)
-        shutil.rmtree(keeper.folder)
+        keeper.remove()
         progress.end(record)
 
 
@@ -146,17 +149,20 @@ class Keeper:
     def __init__(self, folder, group, held_out, tokens_per_set):
         self.folder, self.group, self.held_out, self.tokens_per_set = folder, group, held_out, tokens_per_set
         self.evaluated, self.resumed, self.seconds_before = {}, 0, 0.0
-        self.began = self.saved = time.perf_counter()
-        self.cost = 0.0
+        self.began = self.saved = self.asked = time.perf_counter()
+        self.cost = self.longest_pause = 0.0
 
     def due(self):
-        """Whether it is time for a checkpoint."""
+        """Whether it is time for a checkpoint; to be asked whenever one is possible."""
+        now = time.perf_counter()
+        self.longest_pause = max(self.longest_pause, now - self.asked)
+        self.asked = now
         pause = min(SAVE_AT_LEAST_EVERY, max(SAVE_EVERY, self.cost / SAVE_SHARE))
         return time.perf_counter() - self.saved > pause
 
     def seconds_to_save(self):
         """Seconds that saving may take, with a margin, for those who have to end in time."""
-        return 30 + 3 * self.cost
+        return 30 + 3 * self.cost + 2 * self.longest_pause
 
     def save(self, step, tensors, state):
         """Write a checkpoint."""
@@ -167,21 +173,20 @@ class Keeper:
             "seconds": self.seconds_before + began - self.began,
         }
         checkpoints.save(self.folder, step, tensors, {"run": state, "keeper": mine})
-        self.saved = time.perf_counter()
+        self.saved = self.asked = time.perf_counter()
         self.cost = self.saved - began
 
     def restore(self):
-        """Step, tensors and state of the newest checkpoint, or None."""
+        """Tensors and state of the newest checkpoint; no tensors and None where there is none."""
         found = checkpoints.newest(self.folder)
         if found is None:
-            return None
+            return {}, None
         step, tensors, state = found
         self.evaluated = state["keeper"]["evaluated"]
         self.seconds_before = state["keeper"]["seconds"]
         self.resumed = state["keeper"]["resumed"] + 1
-        if self.group.first:
-            print(f"goes on after step {step}", flush=True)
-        return step, tensors, state["run"]
+        print(f"goes on after step {step}", flush=True)
+        return tensors, state["run"]
 
     def snapshot(self, step, model, weights):
         """Keep ``weights`` and evaluate ``model``, which has them, on every set."""
@@ -198,6 +203,12 @@ class Keeper:
         (self.folder / "snapshots").mkdir(parents=True, exist_ok=True)
         with provenance.whole(target) as scratch:
             shutil.copytree(self.folder / "snapshots", scratch, copy_function=_link)
+
+    def remove(self):
+        """Forget it all at once: were only a part gone when the process is killed, the rest would mislead."""
+        gone = self.folder.with_name(f".{self.folder.name}.00000000")
+        self.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _link(source, target):

@@ -16,7 +16,9 @@ TEST_SPAN = 100
 SNAPSHOT_SPAN = 30
 """The first of several snapshots lies at 1/30 of the planned steps."""
 GPU_READ_EVERY = 16
-"""Steps between two looks at a GPU's losses: each look waits for all that was launched."""
+"""Most steps between two looks at a GPU's losses: each look waits for all that was launched."""
+GPU_READ_SECONDS = 2.0
+"""Seconds between two looks, where steps take long: signals and time limits are noticed then."""
 SMALL_PART = 8
 """Where a step is not split for memory, the gradient of 1/8 of its batch is set against the whole one."""
 
@@ -45,12 +47,15 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
             continue
         on_step(training.progress())
         if keeper is not None and not training.over:
-            reason = stop.reason(keeper.seconds_to_save())
             # the first process's clock and signals decide for all of them
-            ending, due = group.of_first([bool(reason), keeper.due()])
-            if ending or due:
+            due, margin = keeper.due(), keeper.seconds_to_save()
+            reason = stop.reason(margin)
+            saving = group.total(
+                [float(group.first and (bool(reason) or due)), float(group.first and bool(reason))]
+            )
+            if saving[0]:
                 training.save(keeper)
-            if ending:
+            if saving[1]:
                 raise Interrupted(
                     f"{reason}: saved after step {training.done} of {run['S']}; start it again to go on"
                 )
@@ -76,7 +81,8 @@ class Training:
         self.test_steps = set(points)
         self.snapshot_steps = set(schedules.log_spaced(run["S"], run["snapshots"], SNAPSHOT_SPAN))
         self.noise_steps = schedules.between(points, run["noise_steps"])
-        self.read_every = GPU_READ_EVERY if group.device.type == "cuda" else 1
+        self.read_every = self.read_next = 1
+        self.read_at = time.perf_counter()
         self.history = History(run["S"])
         self.done, self.status, self.over = 0, "finished", False
         self.curve, self.kept, self.best, self.best_weights = [], [], None, None
@@ -104,8 +110,9 @@ class Training:
             self.unread.append((step, loss, square, norm))
             self.done = step
             is_point, is_snapshot = step in self.test_steps, step in self.snapshot_steps
-            if is_point or is_snapshot or step == self.run["S"] or step % self.read_every == 0:
+            if is_point or is_snapshot or step == self.run["S"] or step >= self.read_next:
                 self._read()
+                self.read_next = step + self.read_every
         if self.over:
             return
         if is_point and not self._test_point(step, rate, norm):
@@ -180,7 +187,14 @@ class Training:
         """Take in the losses of the steps since the last look, in their order."""
         unread, self.unread = self.unread, []
         local = [float(loss) for _, loss, _, _ in unread]
-        losses = [total / self.group.size for total in self.group.total(local)]
+        now = time.perf_counter()
+        mine = (now - self.read_at) / len(unread) if self.group.first else 0.0
+        self.read_at = now
+        *totals, step_seconds = self.group.total([*local, mine])
+        if self.group.device.type == "cuda":
+            # all processes look at the same steps, by the first one's clock
+            self.read_every = max(1, min(GPU_READ_EVERY, int(GPU_READ_SECONDS / step_seconds)))
+        losses = [total / self.group.size for total in totals]
         for (step, _, square, norm), loss in zip(unread, losses, strict=True):
             if self.history.diverged(loss):
                 self.done = step
@@ -278,7 +292,13 @@ class Training:
     # --- going on where another process stopped ---------------------------------------------------------
 
     def _whole(self, tensors):
-        return {name: parallel.whole(tensor).detach().cpu() for name, tensor in tensors.items()}
+        """``tensors`` put together on the first process's CPU; the others take part and keep nothing."""
+        found = {}
+        for name, tensor in tensors.items():
+            tensor = parallel.whole(tensor)
+            if self.group.first:
+                found[name] = tensor.detach().cpu()
+        return found
 
     def save(self, keeper):
         """Hand all that the run needs to go on to ``keeper``."""
@@ -295,9 +315,13 @@ class Training:
             }
             if self.group.first:
                 keeper.save(self.done, found, self._state())
+            # torchrun kills the rest when one process ends: nobody does before it is written
+            self.group.wait()
 
     def _state(self):
         return {
+            "step": self.done,
+            "has_best": self.best_weights is not None,
             "curve": self.curve,
             "kept": self.kept,
             "best_step": self.best and self.best["step"],
@@ -307,23 +331,24 @@ class Training:
         }
 
     def resume(self, keeper):
-        """Go on from the newest state that ``keeper`` has, if any."""
+        """Go on from the newest state that ``keeper`` has, if any: the first process reads it for all."""
         with self._timed("saving"):
-            found = keeper.restore()
-            if found is None:
+            tensors, known = keeper.restore() if self.group.first else ({}, None)
+            known = self.group.of_first(lambda: known)
+            if known is None:
                 return
-            step, tensors, state = found
             optimizers.prepare(self.optimizer)
-            for name, tensor in self.model.state_dict().items():
-                parallel.fill(tensor, tensors[f"model/{name}"])
-            for name, tensor in optimizers.tensors(self.optimizer).items():
-                parallel.fill(tensor, tensors[f"optimizer/{name}"])
-            if any(name.startswith("best/") for name in tensors):
+            self._fill("model", self.model.state_dict(), tensors)
+            self._fill("optimizer", optimizers.tensors(self.optimizer), tensors)
+            if known["has_best"]:
                 self.best_weights = {name: p.clone() for name, p in self.model.state_dict().items()}
-                for name, tensor in self.best_weights.items():
-                    parallel.fill(tensor, tensors[f"best/{name}"])
-        self.done, self.curve, self.kept = step, state["curve"], state["kept"]
-        self.best = next((p for p in self.curve if p["step"] == state["best_step"]), None)
-        self.since_point = state["since_point"]
-        self.history.restore(state["history"])
-        self.seconds = {name: state["seconds"][name] + new for name, new in self.seconds.items()}
+                self._fill("best", self.best_weights, tensors)
+        self.done, self.curve, self.kept = known["step"], known["curve"], known["kept"]
+        self.best = next((p for p in self.curve if p["step"] == known["best_step"]), None)
+        self.since_point = known["since_point"]
+        self.history.restore(known["history"])
+        self.seconds = {name: known["seconds"][name] + new for name, new in self.seconds.items()}
+
+    def _fill(self, kind, targets, tensors):
+        for name, target in targets.items():
+            self.group.fill(target, tensors.pop(f"{kind}/{name}", None))

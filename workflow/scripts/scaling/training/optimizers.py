@@ -32,6 +32,8 @@ class ShardedAdafactor(Adafactor):
 
     @torch.no_grad()
     def step(self):
+        from torch.distributed.tensor import distribute_tensor
+
         for group in self.param_groups:
             for p in group["params"]:
                 weight = torch.nn.Parameter(parallel.whole(p))
@@ -40,7 +42,9 @@ class ShardedAdafactor(Adafactor):
                 alone.state[weight] = self.state[p]
                 alone.step()
                 self.state[p] = alone.state[weight]
-                parallel.fill(p, weight.detach())
+                # each process has the whole weight: it takes its own part, nothing is sent
+                mine = distribute_tensor(weight.detach(), p.device_mesh, p.placements, src_data_rank=None)
+                p.copy_(mine)
 
 
 def make(run, model):

@@ -2,11 +2,16 @@
 
 import os
 from contextlib import contextmanager
+from datetime import timedelta
 
 import numpy as np
 import torch
 
+from scaling import devices
 from scaling.models.transformer import Transformer
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for one another: the others do while the first writes a checkpoint."""
 
 
 class Group:
@@ -40,31 +45,55 @@ class Group:
         torch.distributed.all_gather(found, mine)
         return [other.cpu().numpy() for other in found]
 
-    def of_first(self, values):
-        """The first process's list of numbers, in all of them."""
-        return self.total(values if self.first else [0.0] * len(values))
+    def of_first(self, make):
+        """What ``make()`` gives in the first process, any JSON, in all of them."""
+        found = [make() if self.first else None]
+        if self.size > 1:
+            torch.distributed.broadcast_object_list(found, src=0, device=self.device)
+        return found[0]
+
+    def wait(self):
+        """Go on when all processes have come here."""
+        self.total([0.0])
+
+    @torch.no_grad()
+    def fill(self, tensor, values):
+        """Copy ``values``, which the first process has whole on its CPU, into ``tensor``, sharded or not."""
+        if is_sharded(tensor):
+            from torch.distributed.tensor import distribute_tensor
+
+            # the others give the shape alone
+            values = torch.empty(tensor.shape, dtype=tensor.dtype) if values is None else values
+            values = values.to(self.device)
+            tensor.copy_(distribute_tensor(values, tensor.device_mesh, tensor.placements))
+            return
+        if self.first:
+            tensor.copy_(values)
+        if self.size > 1:
+            sent = tensor.to(self.device)  # a count of steps may lie on the CPU of a GPU's process
+            torch.distributed.broadcast(sent, src=0)
+            tensor.copy_(sent)
 
 
 @contextmanager
-def group(device):
-    """The :class:`Group` that this process belongs to, on ``cpu`` or ``cuda``; left at the end."""
+def group(device, gpu_percent):
+    """The :class:`Group` that this process belongs to, on ``cpu`` or ``cuda``; left at the end.
+
+    ``gpu_percent``: how much of a GPU it takes, if it is alone.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK') or _freest()}"
+        device = f"cuda:{os.environ['LOCAL_RANK'] if size > 1 else devices.claim(gpu_percent)}"
         torch.cuda.set_device(device)
     if size == 1:
         yield Group(device)
         return
-    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    torch.distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield Group(device, torch.distributed.get_rank(), size)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _freest():
-    """The GPU with most memory free: runs that share a machine spread over its GPUs."""
-    return max(range(torch.cuda.device_count()), key=lambda i: torch.cuda.mem_get_info(i)[0])
 
 
 def spread(model, group, kind):
@@ -73,7 +102,8 @@ def spread(model, group, kind):
         from torch.nn.parallel import DistributedDataParallel
 
         ids = [group.device] if group.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids)
+        # gradients in the buckets themselves: a copy of all of them less
+        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
     if kind == "fsdp":
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
@@ -95,14 +125,3 @@ def is_sharded(tensor):
 def whole(tensor):
     """``tensor`` put together where it is sharded: all processes must ask."""
     return tensor.full_tensor() if is_sharded(tensor) else tensor
-
-
-@torch.no_grad()
-def fill(tensor, values):
-    """Copy ``values``, a whole tensor that every process has, into ``tensor``, sharded or not."""
-    if is_sharded(tensor):
-        from torch.distributed.tensor import distribute_tensor
-
-        values = values.to(tensor.device)
-        values = distribute_tensor(values, tensor.device_mesh, tensor.placements, src_data_rank=None)
-    tensor.copy_(values)

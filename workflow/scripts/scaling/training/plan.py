@@ -1,4 +1,7 @@
-"""How a run is executed: nothing here changes what it learns, but for rounding. Each choice says why."""
+"""How a run is executed. Each choice says why.
+
+Nothing here changes what a run learns, but for rounding and, with dropout, for other masks.
+"""
 
 import shutil
 from dataclasses import dataclass
@@ -44,15 +47,17 @@ def make(run, *, device, processes, memory_bytes=None, settings):
             f"{run['run']}: {sequences} sequences a step cannot be split evenly among {processes} processes; "
             "choose a number that divides them"
         )
+    local = sequences // processes
     parallel, why_parallel = _parallel(run, processes, memory_bytes, settings["parallel"])
-    micro, recompute, why_micro = _micro_batch(
-        run, sequences // processes, device, _left(run, device, processes, memory_bytes, parallel), settings
-    )
-    compiled, why_compile = _compile(run, device, settings["compile"])
-    if compiled and run["noise_steps"] and micro == sequences // processes > 1:
+    available = _left(run, device, processes, memory_bytes, parallel)
+    micro, recompute, why_micro = _micro_batch(run, local, device, available, settings)
+    compiled, why_compile = _compile(run, device, settings["compile"], processes, local // micro)
+    if compiled and run["noise_steps"] and micro == local > 1:
         # the noise needs two batch sizes, the compiler wants one shape
         micro = _divisor(micro, micro // 2)
-        why_micro += "; halved, so that compiled steps can measure the gradient noise"
+        why_micro += ", halved so that compiled steps can measure the gradient noise"
+    plural = "es" if local > micro else ""
+    why_micro = f"{local // micro} micro-batch{plural} of {micro} sequences: {why_micro}"
     return Plan(micro, recompute, compiled, parallel, (why_parallel, why_micro, why_compile))
 
 
@@ -71,7 +76,7 @@ def _left(run, device, processes, memory_bytes, parallel):
     if device == "cpu":
         return memory.CPU_ACTIVATIONS
     state = memory.state_bytes(run) / (processes if parallel == "fsdp" else 1)
-    return memory.GPU_SHARE * memory_bytes - state
+    return memory.GPU_SHARE * memory_bytes - state - memory.head_bytes(run)
 
 
 def _micro_batch(run, local, device, available, settings):
@@ -87,7 +92,6 @@ def _micro_batch(run, local, device, available, settings):
     else:
         micro = _divisor(local, max(1, int(available // (lean if recompute else each))))
         why = f"{_gib(max(0, available))} of {device} memory for activations, {_gib(each)} a sequence"
-    why = f"{local // micro} micro-batches of {micro} sequences: {why}"
     return micro, recompute, why + ("; activations recomputed in the backward pass" if recompute else "")
 
 
@@ -95,15 +99,16 @@ def _divisor(number, most):
     return max(d for d in range(1, max(1, most) + 1) if number % d == 0) if most < number else number
 
 
-def _compile(run, device, wanted):
+def _compile(run, device, wanted, processes, parts):
     if wanted != "auto":
         return wanted == "True", f"{'' if wanted == 'True' else 'not '}compiled, as the config says"
     if device == "cpu":
         return False, "not compiled: on a CPU that gains less than it costs (docs/performance.md)"
     if run["architecture"] == "lstm":
         return False, "not compiled: a GPU's LSTM is one kernel as it is"
-    flops = counts.flops_per_token(**run)["attention"] * run["B"] / GPU_FLOPS[run["precision"]]
-    launches = KERNELS_PER_LAYER * run["n_layer"] * run["reuse"] * LAUNCH_SECONDS
+    flops = counts.flops_per_token(**run)["attention"] * run["B"] / processes
+    flops /= GPU_FLOPS[run["precision"]]
+    launches = parts * KERNELS_PER_LAYER * run["n_layer"] * run["reuse"] * LAUNCH_SECONDS
     seconds = run["S"] * max(flops, launches)
     saved = COMPILE_SAVES * seconds
     yes = saved > COMPILE_SECONDS
