@@ -59,8 +59,6 @@ BAD = [
     ("run.learning_rate", {"by": "N", "at": 9, "value": "1", "exponent": 0}, "run.learning_rate.value"),
     ("run.B", 100, "found B 100, expected a multiple of n_ctx 128"),
     ("run.warmup", 1500, "found warmup 1500, expected fewer than its S 1500 steps"),
-    ("execution.processes", 3, "found 16 sequences (B / n_ctx) a step, expected a multiple"),
-    ("execution.micro_batch", 5, "found 16 sequences a step in each process"),
     ("execution.compile", "on", "execution.compile: found 'on' (text), expected auto, true or false"),
     ("run.test_tokens", 200, "found test_tokens 200, expected two contexts or more"),
     ("run.learning_rate", RULE | {"exponent": 900}, "found a learning_rate of inf by its rule"),
@@ -202,6 +200,21 @@ def test_every_architecture_has_its_shape_and_its_name(config):
 def test_a_shape_that_its_architecture_does_not_have_is_named(config, grid_of_one, line):
     with pytest.raises(UserError, match=line):
         grid.expand(grid.check(config | {"experiments": ["kinds"], "grid": {"kinds": grid_of_one}}))
+
+
+@pytest.mark.parametrize(
+    ("execution", "line"),
+    [
+        ({"processes": 3}, "execution.processes: found 3, expected a divisor of the 16 sequences"),
+        ({"micro_batch": 5}, "execution.micro_batch: found 5, expected a divisor of the 16 sequences"),
+        ({"processes": 4, "micro_batch": 8}, "execution.micro_batch: found 8, expected a divisor of the 4"),
+    ],
+)
+def test_a_step_that_cannot_be_split_is_named_before_anything_starts(config, execution, line):
+    runs = grid.expand(config)
+    grid.check_execution(runs, config["execution"])
+    with pytest.raises(UserError, match=line):
+        grid.check_execution(runs, config["execution"] | execution)
 
 
 def test_adafactor_takes_over_above_a_billion(config):

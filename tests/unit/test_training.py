@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scaling import evaluated, evaluation, models, provenance, tables, tokens, windows
+from jobs import write_set
+from scaling import evaluated, evaluation, models, tables, tokens, windows
 from scaling.provenance import UserError
 from scaling.training import job, loop, parallel, plan, schedules
 
@@ -270,15 +271,6 @@ def test_a_foreign_set_beside_the_tokens_does_no_harm(ids, tmp_path):
 def test_one_window_gives_no_standard_error_and_is_refused():
     with pytest.raises(UserError, match="licences: 30 tokens are not two contexts of n_ctx 16"):
         windows.spread(np.arange(30), n_ctx=16, tokens=512, name="licences")
-
-
-def write_set(path, ids):
-    with provenance.whole(path) as scratch:
-        np.save(scratch, ids)
-    index = {"set": path.stem, "tokens": len(ids), "bytes_per_token": 2.0, "n_vocab": 32}
-    index["sha256"] = provenance.sha256(path)
-    provenance.write_json(path.with_suffix(".json"), index)
-    return path
 
 
 @pytest.fixture

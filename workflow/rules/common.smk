@@ -25,6 +25,7 @@ def refuse(line):
 try:
     config.update(grid.check(config))
     RUNS = grid.expand(config)
+    grid.check_execution(RUNS, config["execution"])
 except UserError as error:
     refuse(f"config: {error}")
 

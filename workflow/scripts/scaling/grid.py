@@ -172,6 +172,24 @@ def expand(config):
     return runs
 
 
+def check_execution(runs, execution):
+    """Raise UserError where a step of one of ``runs``, a dict from slug to run, cannot be split as asked.
+
+    ``execution``: that part of the config. Runs do not depend on it.
+    """
+    processes, micro_batch = execution["processes"], execution["micro_batch"]
+    for slug, run in runs.items():
+        sequences = run["B"] // run["n_ctx"]
+        if sequences % processes:
+            found = (
+                f"found {processes}, expected a divisor of the {sequences} sequences (B / n_ctx) of a step"
+            )
+            raise UserError(f"execution.processes: {found} of {slug}")
+        if micro_batch != "auto" and sequences // processes % micro_batch:
+            found = f"found {micro_batch}, expected a divisor of the {sequences // processes} sequences"
+            raise UserError(f"execution.micro_batch: {found} of a step in each process of {slug}")
+
+
 def _points(config, grid, where):
     axes = {key: value if _is_axis(key, value) else [value] for key, value in grid.items()}
     for values in itertools.product(*axes.values()):
@@ -198,18 +216,6 @@ def _resolve(config, point, where):
     run |= _unused(run)
     if run["B"] % run["n_ctx"]:
         raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
-    sequences, processes = run["B"] // run["n_ctx"], config["execution"]["processes"]
-    if sequences % processes:
-        raise UserError(
-            f"{what}: found {sequences} sequences (B / n_ctx) a step, expected a multiple of its "
-            f"execution.processes {processes}"
-        )
-    micro_batch = config["execution"]["micro_batch"]
-    if micro_batch != "auto" and sequences // processes % micro_batch:
-        raise UserError(
-            f"{what}: found {sequences // processes} sequences a step in each process, expected a multiple "
-            f"of its execution.micro_batch {micro_batch}"
-        )
     for name in ("S", "horizon"):
         if run[name] is not None and run["warmup"] >= run[name]:
             raise UserError(

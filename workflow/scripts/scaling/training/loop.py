@@ -48,17 +48,14 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
         on_step(training.progress())
         if keeper is not None and not training.over:
             # the first process's clock and signals decide for all of them
-            due, margin = keeper.due(), keeper.seconds_to_save()
-            reason = stop.reason(margin)
-            saving = group.total(
-                [float(group.first and (bool(reason) or due)), float(group.first and bool(reason))]
-            )
-            if saving[0]:
+            due = group.first and keeper.due()
+            reason = stop.reason(keeper.seconds_to_save()) if group.first else None
+            ending, saving = group.total([bool(reason), bool(reason) or due])
+            if saving:
                 training.save(keeper)
-            if saving[1]:
-                raise Interrupted(
-                    f"{reason}: saved after step {training.done} of {run['S']}; start it again to go on"
-                )
+            if ending:
+                line = f"saved after step {training.done} of {run['S']}; start it again to go on"
+                raise Interrupted(f"{reason}: {line}")
     return training.finish(), training.curve
 
 
