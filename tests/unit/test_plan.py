@@ -51,6 +51,11 @@ def test_activations_are_recomputed_where_one_sequence_does_not_fit():
     assert not make(LARGE).recompute
 
 
+def test_a_small_run_fits_its_share_of_a_gpu():
+    found = make(SMALL, memory_bytes=2**29)
+    assert (found.micro_batch, found.recompute) == (16, False)
+
+
 def test_a_state_too_large_for_one_gpu_is_sharded():
     assert make(LARGE, processes=8).parallel == "ddp"
     assert make(LARGE, processes=8, memory_bytes=24 * 2**30).parallel == "fsdp"

@@ -22,7 +22,8 @@ def state_bytes(run):
 
 def head_bytes(run):
     """A chunk of logits on a GPU with what is made of it, and the head's gradient before it is added."""
-    return 10 * max(GPU_LOGITS, MIN_ROWS * run["n_vocab"]) + 8 * run["n_vocab"] * run["d_model"]
+    chunk = min(max(GPU_LOGITS, MIN_ROWS * run["n_vocab"]), run["B"] * run["n_vocab"])
+    return 10 * chunk + 8 * run["n_vocab"] * run["d_model"]
 
 
 def activation_bytes(run, *, recompute):
