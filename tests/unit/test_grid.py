@@ -217,6 +217,13 @@ def test_a_step_that_cannot_be_split_is_named_before_anything_starts(config, exe
         grid.check_execution(runs, config["execution"] | execution)
 
 
+def test_a_law_is_not_fitted_to_two_architectures(config):
+    lstm = {"architecture": "lstm", "shape": [{"n_layer": 1, "d_model": 8}]}
+    config["grid"]["size"] = [config["grid"]["size"], lstm]
+    with pytest.raises(UserError, match=r"grid\.size: found lstm and transformer, expected one architecture"):
+        grid.expand(grid.check(config))
+
+
 def test_adafactor_takes_over_above_a_billion(config):
     config["experiments"] = ["kinds"]
     config["grid"]["kinds"] = {

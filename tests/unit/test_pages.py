@@ -185,7 +185,7 @@ def test_table_of_runs_holds_every_run(page, study):
             "–" if run["status"] == "diverged" else f"{run['test_loss']:.3f} ± {run['test_loss_se']:.3f}"
         )
         assert row[8] == expected
-        assert row[12] == run["status"]
+        assert row[13] == run["status"]
 
 
 def test_table_of_sets_and_origins(text, page, study):
@@ -274,3 +274,13 @@ def test_script_element_cannot_be_closed_by_the_library(tmp_path, monkeypatch):
     monkeypatch.setattr(render.vl_convert, "javascript_bundle", lambda: 'x = "</script><!--"')
     assert render.library(tmp_path) == r'x = "<\/script><\!--"'
     assert render.library(tmp_path) == r'x = "<\/script><\!--"'
+
+
+def test_the_table_tells_runs_of_one_size_apart():
+    shape = {"N": 512, "D": 1000, "d_ff": None, "n_head": None, "tied": True}
+    runs = [
+        shape | {"run": name, "architecture": "lstm", "optimizer": name, "B": 256}
+        for name in ("adam", "adamw")
+    ]
+    assert [row["recipe"] for row in content.run_rows(runs, [])] == ["optimizer adam", "optimizer adamw"]
+    assert content.run_rows(runs[:1], [])[0]["recipe"] == ""

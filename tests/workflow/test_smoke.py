@@ -188,7 +188,10 @@ def test_a_bad_config_gives_one_line_and_no_traceback(study, change, line):
 def test_a_run_that_is_not_of_the_study_is_named(smoke):
     result = smoke.snakemake("results/runs/nowhere/transformer-L9/run.json", "-n")
     assert result.returncode != 0
-    assert "nowhere/transformer-L9 is not a run of this study; snakemake -n lists them" in result.stdout
+    assert (
+        "nowhere/transformer-L9 is not a run of this study; results/studies/smoke/study.json lists them"
+        in result.stdout
+    )
     assert "Traceback" not in result.stdout
 
 

@@ -85,7 +85,7 @@ def described(wildcards):
     """The run whose folder the wildcards name."""
     run = RUNS.get(wildcards.run)
     if run is None or run["data"] != wildcards.data:
-        refuse(f"{wildcards.data}/{wildcards.run} is not a run of this study; snakemake -n lists them")
+        refuse(f"{wildcards.data}/{wildcards.run} is not a run of this study; {STUDY}/study.json lists them")
     return run
 
 

@@ -32,9 +32,8 @@ rule train:
     message:
         "Train {wildcards.run}"
     shell:
-        # appended, since a run that was interrupted goes on
         "python workflow/scripts/train.py --run {params.run:q} --train {input.train:q} --test {input.test:q}"
         " --out {params.folder:q} --threads {threads} --device {resources.device}"
         " --processes {resources.processes} --parallel {resources.parallel}"
         " --micro-batch {resources.micro_batch} --compile {resources.compile} --minutes {resources.minutes}"
-        " --gpu-percent {resources.gpu_percent} >> {log:q} 2>&1"
+        " --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"

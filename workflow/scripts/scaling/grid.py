@@ -24,6 +24,8 @@ COUNTS = (
     "snapshots", "test_tokens", "test_points", "noise_steps",
 )  # fmt: skip
 QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
+FITTED = ("size", "long", "data")
+"""Experiments that laws are fitted to."""
 ADAFACTOR_ABOVE = 10**9
 """N above which `optimizer: auto` is Adafactor, as in the paper (section 2.2); Adam below."""
 
@@ -169,6 +171,13 @@ def expand(config):
                 found = runs.setdefault(run["run"], run)
                 if experiment not in found["experiments"]:
                     found["experiments"].append(experiment)
+    for experiment in FITTED:
+        kinds = {run["architecture"] for run in runs.values() if experiment in run["experiments"]}
+        if len(kinds) > 1:
+            raise UserError(
+                f"grid.{experiment}: found {' and '.join(sorted(kinds))}, expected one architecture, since a law "
+                "is fitted to it; give the others an experiment of their own"
+            )
     return runs
 
 

@@ -16,6 +16,11 @@ CAVEAT = (
     "text and have no meaning of their own."
 )
 
+RECIPE = (
+    "architecture", "reuse", "tied", "dropout", "precision", "optimizer", "schedule", "warmup", "B", "S", "seed",
+)  # fmt: skip
+"""What the table of runs tells of a run beside its size, where the study varies it."""
+
 
 def page(study, tables, fits, manifest):
     """Everything that the template of frontier.html shows, a dict.
@@ -179,7 +184,9 @@ def run_rows(runs, evaluations):
     tested = sorted((e for e in evaluations if e["set"] == "test"), key=lambda e: e["step"])
     last = {e["run"]: e["bits_per_byte"] for e in tested}
     ordered = sorted(runs, key=lambda run: (run["N"], run["D"]))
-    return [{**run, "bits_per_byte": last.get(run["run"])} for run in ordered]
+    varied = [key for key in RECIPE if len({str(run.get(key)) for run in runs}) > 1]
+    recipes = {run["run"]: ", ".join(f"{key} {run.get(key)}" for key in varied) for run in runs}
+    return [{**run, "bits_per_byte": last.get(run["run"]), "recipe": recipes[run["run"]]} for run in ordered]
 
 
 def set_rows(runs, evaluations, manifest):

@@ -223,7 +223,8 @@ class Progress:
 
     def __init__(self, run, path, lock):
         self.run, self.path, self.lock = run, path, lock
-        self.reported, self.points = 0.0, None
+        # the first steps are slow: a rate of theirs would have the study take for ever
+        self.reported, self.points = time.monotonic(), None
 
     def step(self, state):
         """Take the state after a step (see :func:`scaling.training.loop.train`)."""
