@@ -175,8 +175,8 @@ def expand(config):
         kinds = {run["architecture"] for run in runs.values() if experiment in run["experiments"]}
         if len(kinds) > 1:
             raise UserError(
-                f"grid.{experiment}: found {' and '.join(sorted(kinds))}, expected one architecture, since a law "
-                "is fitted to it; give the others an experiment of their own"
+                f"grid.{experiment}: found {' and '.join(sorted(kinds))}, expected one architecture, since a "
+                "law is fitted to it; give the others an experiment of their own"
             )
     return runs
 

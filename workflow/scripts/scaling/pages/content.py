@@ -17,7 +17,7 @@ CAVEAT = (
 )
 
 RECIPE = (
-    "architecture", "reuse", "tied", "dropout", "precision", "optimizer", "schedule", "warmup", "B", "S", "seed",
+    "architecture", "reuse", "tied", "dropout", "precision", "optimizer", "schedule", "B", "S", "seed",
 )  # fmt: skip
 """What the table of runs tells of a run beside its size, where the study varies it."""
 
