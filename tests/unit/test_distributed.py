@@ -48,6 +48,15 @@ def test_two_processes_learn_what_one_does(data, parallel):
     assert_close(data, parallel)
 
 
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_compiled_processes_learn_what_one_does(data, parallel):
+    out, two = f"compiled-{parallel}", ("--processes", "2", "--threads", "2", "--parallel", parallel)
+    code, said = jobs.finish(jobs.start(data, *two, "--compile", "True", run=RUN, out=out), timeout=300)
+    assert code == 0, said
+    assert "compiled, as the config says" in said
+    assert_close(data, out)
+
+
 def test_micro_batches_on_two_processes_learn_the_same(data):
     arguments = ("--processes", "2", "--threads", "2", "--micro-batch", "2", "--parallel", "ddp")
     code, said = jobs.finish(jobs.start(data, *arguments, run=RUN, out="micro"))
