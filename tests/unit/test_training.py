@@ -183,6 +183,15 @@ def test_what_is_kept_to_go_on_is_forgotten_at_once(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_snapshot_later_than_the_checkpoint_is_made_anew(tmp_path):
+    keeper = job.Keeper(tmp_path, parallel.Group("cpu"), [], 512)
+    for step in (2, 5):
+        keeper.snapshot(step, None, {"a": torch.zeros(2)})
+    keeper.save(3, {"model/a": torch.zeros(2)}, {"kept": [2]})
+    keeper.restore()
+    assert tables.snapshot_steps(tmp_path / "snapshots") == [2]
+
+
 def test_a_save_that_takes_long_is_begun_in_time(tmp_path):
     keeper = job.Keeper(tmp_path, parallel.Group("cpu"), [], 512)
     assert keeper.seconds_to_save() == 30

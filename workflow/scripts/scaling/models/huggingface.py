@@ -3,7 +3,6 @@
 import shutil
 
 import torch
-from safetensors.torch import save_file
 
 from scaling import models, provenance, tables, tokens
 from scaling.models import snapshots
@@ -36,9 +35,7 @@ def export(folder, *, tokenizer, manifest, out):
     described = card(run, step, losses, provenance.read_json(manifest))
     with provenance.whole(out) as scratch:
         scratch.mkdir()
-        save_file(weights(model), scratch / "model.safetensors", metadata={"format": "pt"})
-        # safetensors lets nobody but the owner read what it writes
-        (scratch / "model.safetensors").chmod(0o644)
+        snapshots.save(weights(model), scratch / "model.safetensors")
         provenance.write_json(scratch / "config.json", config(run, vocabulary[tokens.END_OF_DOCUMENT]))
         shutil.copyfile(tokenizer, scratch / "tokenizer.json")
         provenance.write_json(scratch / "tokenizer_config.json", tokenizer_config(run))

@@ -12,7 +12,7 @@ def save(weights, path):
     with provenance.whole(path) as scratch:
         scratch.touch()
         mode = scratch.stat().st_mode
-        save_file(weights, scratch)
+        save_file(weights, scratch, metadata={"format": "pt"})  # transformers wants to be told
         scratch.chmod(mode)  # safetensors lets nobody but its writer read a file
 
 
