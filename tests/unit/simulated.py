@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scaling import frontier
+from scaling import laws, selections
 
 B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
 STEPS = sorted({1, *(round(s) for s in np.geomspace(15, S, 14))})
@@ -162,11 +162,9 @@ def _evaluate(run, transfer, random):
 
 
 def _fits(tables, experiments):
-    laws = {"L_N": "size", "L_C": "size", "N_opt": "size", "L_D": "data"}
     return {
-        law: frontier.fit_law(law, tables["runs"], tables["curves"], resamples=60, seed=0, interval=0.9)[0]
-        for law, experiment in laws.items()
-        if experiment in experiments
+        law: selections.fit_law(law, tables["runs"], tables["curves"], resamples=60, seed=0, delta=0.01)[0]
+        for law in laws.available(experiments)
     }
 
 

@@ -15,10 +15,12 @@ rule fit:
     params:
         resamples=config["fits"]["resamples"],
         seed=config["fits"]["seed"],
+        delta=config["fits"]["delta"],
+        law=lambda wildcards: known_law(wildcards.law),
         version=versions.RULES["fit"],
     message:
         "Fit {wildcards.law}"
     shell:
-        "python workflow/scripts/fit.py --law {wildcards.law} --runs {input.runs:q} --curves {input.curves:q}"
-        " --resamples {params.resamples} --seed {params.seed} --out {output.fit:q}"
+        "python workflow/scripts/fit.py --law {params.law} --runs {input.runs:q} --curves {input.curves:q}"
+        " --resamples {params.resamples} --seed {params.seed} --delta {params.delta} --out {output.fit:q}"
         " --bootstrap {output.bootstrap:q} > {log:q} 2>&1"

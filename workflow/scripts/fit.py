@@ -4,7 +4,7 @@ import argparse
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scaling import frontier, laws, provenance
+from scaling import laws, provenance, selections
 
 
 def main():
@@ -14,17 +14,15 @@ def main():
     parser.add_argument("--curves", required=True, help="curves.parquet")
     parser.add_argument("--out", required=True, help="the fit, as JSON")
     parser.add_argument("--bootstrap", required=True, help="the draws, one row a resample, as parquet")
-    parser.add_argument("--resamples", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--interval", type=float, default=0.9, help="share of the draws between low and high")
+    parser.add_argument("--resamples", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--delta", type=float, required=True, help="Huber's δ, in ln L")
     args = parser.parse_args()
 
     runs, curves = (pq.read_table(path).to_pylist() for path in (args.runs, args.curves))
-    report, draws = frontier.fit_law(
-        args.law, runs, curves, resamples=args.resamples, seed=args.seed, interval=args.interval
-    )
-    if "unfitted" in report:
-        print(report["unfitted"])
+    options = {"resamples": args.resamples, "seed": args.seed, "delta": args.delta}
+    report, draws = selections.fit_law(args.law, runs, curves, **options)
+    print(*selections.remarks(report), sep="\n")
     with provenance.whole(args.bootstrap) as scratch:
         pq.write_table(
             pa.table({key: pa.array(column, from_pandas=True) for key, column in draws.items()}), scratch

@@ -11,6 +11,7 @@ Modules import only from those above them in this list::
     corpus       wheels to documents
     tokens       documents to token arrays
     tables       columns of the parquet files; run folders to the three tables every fit reads
+    finished     runs trained elsewhere: a file's columns to the same three tables
     progress     how far a study is, for those who watch
     windows      token arrays to sequences, in an order that seed and step decide
     devices      what a process computes on, and how it uses its CPU
@@ -20,9 +21,12 @@ Modules import only from those above them in this list::
     training     one run from its description to its curve: loop, schedules, optimizers, noise, divergence;
                  plan and memory, parallel, launch; checkpoints, locks, interruption; job, which ties them
     benchmark    the engine beside another, and where the time of a study went
-    laws         forms of the laws and the published constants
-    fitting      the engine; knows no law by name
-    frontier     envelope of the learning curves, compute-efficient sizes
+    forms        the functions that laws are made of, with gradients
+    laws         the laws: form, inputs, published constants
+    fitting      the engine, which knows no law by name: solver, resampling, selection, fit
+    rows         which rows of a table of runs can be used
+    frontier     learning curves on a grid of compute, compute-efficient sizes
+    selections   which points of a study each law is fitted to
     charts       tables and fits to charts
     pages        charts to pages that open offline
 """

@@ -1,0 +1,333 @@
+"""One law fitted to one selection: starts, certificate, intervals, forecast, rivals.
+
+Everything is decided in the coefficients of the law's form (:mod:`scaling.forms`) and reported in the
+parameters that the law is published in.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scaling.fitting import solver
+from scaling.fitting.resampling import draw, tails, widening
+from scaling.fitting.selection import largest
+from scaling.provenance import UserError
+
+FEWEST = 3
+"""Runs, and different values of each input, below which nothing is fitted."""
+FEWEST_DRAWS = 20
+STARTS = 64
+AGREE = 1e-6
+"""Starts agree with the best where their objectives differ by less than this share."""
+FEWEST_AGREEING = 0.5
+"""Share of the starts that must agree for a certificate, of the resamples that must determine a fit."""
+FEWEST_KEPT = 0.9
+WORST_CONDITION = 1e10
+"""Condition above which coefficients cannot be told apart in double precision after squaring."""
+ROUNDING = 1e-9
+"""Nats, or e-folds, that an exact forecast may miss by."""
+BAND_POINTS = 60
+FOLDS = 20
+
+
+def fit(law, selection, *, resamples, seed, interval, delta):
+    """Fit ``law`` (with ``form``, ``parameters``, ``inputs`` and ``rivals``) to a selection of points.
+
+    Returns the result as JSON values and the draws, {parameter: (resamples,)}, NaN for a resample that
+    was dropped: one whose points determine no fit, or whose fit did not converge.
+    Raises :class:`UserError` where points are too few, all alike, or determine no fit at all.
+    """
+    problem = Problem.of(selection.form or law.form, selection)
+    _check(problem, selection, law)
+    random = np.random.default_rng(seed)
+    whole = problem.start(selection, random, delta)
+    best = whole.theta[whole.objective.argmin()][None]
+    values = problem.form.natural(best, problem.centre)[0]
+    if not np.isfinite(values).all():
+        raise UserError(f"the points of {len(selection.runs)} runs determine no fit; {selection.remedy}")
+
+    counts = draw(len(selection.runs), resamples, seed)
+    drawn = problem.solve(selection.points(counts), best, delta)
+    natural = problem.form.natural(drawn.theta, problem.centre)
+    kept = drawn.converged & np.isfinite(natural).all(1)
+    if kept.sum() < FEWEST_DRAWS:
+        raise UserError(f"only {kept.sum()} of {resamples} resamples determine a fit; {selection.remedy}")
+    quantiles = tails(interval, problem.independent(selection), len(law.parameters))
+    draws = {
+        name: np.where(kept, column, np.nan) for name, column in zip(law.parameters, natural.T, strict=True)
+    }
+    ends = np.quantile(natural[kept], quantiles, axis=0).T.tolist()
+    spread = Spread(problem, best, drawn.theta[kept], quantiles)
+    shown = selection.shown
+    residual = np.log(shown.y) - spread.at(shown.inputs)[0]
+    result = {
+        "parameters": {
+            name: {"value": float(value), "low": low, "high": high}
+            for name, value, (low, high) in zip(law.parameters, values, ends, strict=True)
+        },
+        "interval": interval,
+        "quantiles": quantiles,
+        "resamples": resamples,
+        "dropped": int(resamples - kept.sum()),
+        "seed": seed,
+        "delta": delta,
+        "objective": float(whole.objective.min()),
+        "certificate": certify(problem, whole, law.parameters, kept.mean()),
+        "holdout": forecast(law, selection, problem, counts, quantiles, seed=seed, delta=delta),
+        "method": selection.method,
+        "data": _record(selection),
+        "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
+        "band": spread.band(shown.inputs) if len(law.inputs) == 1 else None,
+        "rivals": compare(law, selection, seed=seed, delta=delta),
+    }
+    return result, draws
+
+
+# --- one problem ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A form at the inputs of a selection: ``u`` (V, P), their ``centre`` (V,), and the form's bounds."""
+
+    form: object
+    centre: np.ndarray
+    u: np.ndarray
+    bounds: tuple
+
+    @classmethod
+    def of(cls, form, selection):
+        """The problem of fitting ``form`` to ``selection``."""
+        logs = np.log(np.array(list(selection.inputs.values())))
+        centre = logs.mean(1)
+        u = logs - centre[:, None]
+        return cls(form, centre, u, form.bounds(u, _full(selection)[0]))
+
+    def solve(self, points, start, delta):
+        """:func:`solver.minimise` of ``points``, targets and weights as a selection returns them.
+
+        A fit that its points leave open counts as not converged.
+        """
+        target, weight = points
+        found = solver.minimise(self.form, self.u, target, weight, start, self.bounds, delta)
+        return replace(found, converged=found.converged & (found.condition < WORST_CONDITION))
+
+    def start(self, selection, random, delta, *, weight=None):
+        """Fits of the full set of runs from STARTS starts, without the points whose ``weight`` is zero."""
+        target, ones = _full(selection)
+        weight = ones if weight is None else weight
+        starts = self.form.starts(self.u[:, weight > 0], target[weight > 0], random, STARTS)
+        every = np.broadcast_to(weight, (STARTS, len(weight)))
+        return self.solve((target[None], every), starts, delta)
+
+    def independent(self, selection):
+        """How many independent observations there are: runs, or values of a single input if fewer."""
+        different = [len(np.unique(x)) for x in selection.inputs.values()]
+        return min(len(selection.runs), different[0]) if len(different) == 1 else len(selection.runs)
+
+
+def _full(selection):
+    """Targets (P,) and weights (P,) of the full set of runs."""
+    target, weight = selection.points(np.ones((1, len(selection.runs)), dtype=int))
+    return target[0], weight[0]
+
+
+def _check(problem, selection, law):
+    for name, x in selection.inputs.items():
+        different = len(np.unique(x))
+        if different < FEWEST:
+            raise UserError(f"{different} different {name}, at least {FEWEST} are needed; {selection.remedy}")
+    points, needed = len(selection.shown.y), len(law.parameters) + 1
+    if points < needed:
+        raise UserError(f"{points} points, at least {needed} are needed; {selection.remedy}")
+    target, weight = _full(selection)
+    if np.ptp(target[weight > 0]) == 0:
+        raise UserError(f"every {law.y} is {selection.shown.y[0]:g}, so that nothing varies; check the data")
+    if len(selection.inputs) > 1 and np.linalg.cond(problem.u @ problem.u.T) > WORST_CONDITION:
+        names = " and ".join(selection.inputs)
+        raise UserError(
+            f"{names} move together, so that their effects cannot be told apart; {selection.remedy}"
+        )
+
+
+def _record(selection):
+    shown = selection.shown
+    return {
+        "runs": len(selection.runs),
+        "points": len(shown.y),
+        "excluded": [{"run": run, "reason": reason} for run, reason in selection.excluded.items()],
+        "run": [selection.runs[index] for index in shown.owner],
+        "inputs": {name: x.tolist() for name, x in shown.inputs.items()},
+        "y": shown.y.tolist(),
+        "y_se": None if shown.y_se is None else shown.y_se.tolist(),
+    } | selection.facts
+
+
+# --- predictions ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Predictions of a fit and of its draws: ``best`` (1, K), ``theta`` (R, K), and the quantiles between."""
+
+    problem: Problem
+    best: np.ndarray
+    theta: np.ndarray
+    quantiles: list
+
+    def at(self, inputs):
+        """ln y (1 + R, Q) at ``inputs`` (name -> (Q,)): the fit first, then its draws."""
+        u = np.log(np.array(list(inputs.values()))) - self.problem.centre[: len(inputs), None]
+        both = np.concatenate([self.best, self.theta])
+        return self.problem.form.predict(both, u, self.problem.centre)
+
+    def band(self, inputs):
+        """The fitted line over the range of its one input, with the interval of the draws."""
+        ((name, x),) = inputs.items()
+        grid = np.geomspace(x.min(), x.max(), BAND_POINTS)
+        lines = np.exp(self.at({name: grid}))
+        low, high = np.quantile(lines[1:], self.quantiles, axis=0)
+        return {"x": grid.tolist(), "y": lines[0].tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+# --- certificate ----------------------------------------------------------------------------------------
+
+
+def certify(problem, whole, names, kept):
+    """What can be said for a fit: JSON values, with ``reasons`` in words where it did not pass.
+
+    ``whole`` are the fits from all starts, ``names`` those of the coefficients, ``kept`` the share of the
+    resamples that determined a fit.
+    """
+    first = whole.objective.argmin()
+    best, objective, condition = whole.theta[first], whole.objective[first], float(whole.condition[first])
+    agreeing = int((whole.objective <= objective * (1 + AGREE) + AGREE**2).sum())
+    ends = zip(names, best, *problem.bounds, strict=False)
+    at_bound = [name for name, value, low, high in ends if not low < value < high]
+    gradient, moved = float(whole.gradient[first]), bool(whole.moved[first] > 0)
+    reasons = {
+        f"its gradient is {gradient:.0e} of what it could be, not zero": gradient > solver.TOLERANCE,
+        "the best fit is where it started": not moved,
+        f"only {agreeing} of {STARTS} starts agree with the best": agreeing < FEWEST_AGREEING * STARTS,
+        f"the points do not determine {' and '.join(at_bound)}, which ran into a bound": at_bound,
+        "its parameters cannot be told apart": not condition < WORST_CONDITION,
+        f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
+    }
+    return {
+        "starts": STARTS,
+        "agreeing": agreeing,
+        "gradient_norm": gradient,
+        "condition": condition if np.isfinite(condition) else None,
+        "at_bound": at_bound,
+        "moved": moved,
+        "passed": not any(reasons.values()),
+        "reasons": [reason for reason, failed in reasons.items() if failed],
+    }
+
+
+# --- forecast -------------------------------------------------------------------------------------------
+
+
+def forecast(law, selection, problem, counts, quantiles, *, seed, delta):
+    """How well the law, fitted without the largest tenth of compute, predicts it: JSON values.
+
+    ``error_percent`` is the mean over the points held out, ``covered`` whether the mean of their departures
+    lies in the interval of its forecasts, ``within`` how many of them lie each in its own. A forecast is a
+    draw of the fit and, for each run, a residual of the fit at random: what the next run would show, not
+    where the law lies. Where too little is left to fit, the three are None and ``reason`` says so.
+    """
+    shown = selection.shown
+    held = largest(shown.compute)
+    budget = shown.compute[held].min() if held.any() else np.inf
+    kept = (selection.compute < budget).astype(float)
+    nothing = {"error_percent": None, "covered": None, "within": None, "points": int(held.sum())}
+    least = {name: len(np.unique(x[kept > 0])) for name, x in selection.inputs.items()}
+    if not held.any() or (~held).sum() <= len(law.parameters) or min(least.values()) < FEWEST:
+        return nothing | {"reason": "too few points of less compute to forecast from"}
+
+    random = np.random.default_rng(seed)
+    whole = problem.start(selection, random, delta, weight=kept)
+    best = whole.theta[whole.objective.argmin()][None]
+    target, weight = selection.points(counts)
+    drawn = problem.solve((target, weight * kept), best, delta)
+    spread = Spread(problem, best, drawn.theta[drawn.converged], quantiles)
+    ahead = {name: x[held] for name, x in shown.inputs.items()}
+    behind = {name: x[~held] for name, x in shown.inputs.items()}
+    line, fitted = (np.exp(spread.at(inputs)) for inputs in (ahead, behind))
+    residual = _departure(law, shown.y[~held], fitted[0])
+    line = line[np.isfinite(line).all(1)]
+    if not np.isfinite(residual).all() or len(line) < FEWEST_DRAWS:
+        return nothing | {"reason": "the points of less compute determine no fit"}
+    runs, owner = np.unique(shown.owner[held], return_inverse=True)
+    scatter = residual * widening(problem.independent(selection), len(law.parameters))
+    noise = random.choice(scatter, (len(line) - 1, len(runs)))[:, owner]
+    truth = shown.y[held]
+    error = _departure(law, truth, line[1:]) - noise
+    low, high = np.quantile(error, quantiles, axis=0)
+    ends = np.quantile(error.mean(1), quantiles)
+    return {
+        "error_percent": float(100 * np.abs(line[0] / truth - 1).mean()),
+        "covered": bool(ends[0] <= ROUNDING and ends[1] >= -ROUNDING),
+        "within": int(((low <= ROUNDING) & (high >= -ROUNDING)).sum()),
+        "points": int(held.sum()),
+    }
+
+
+def _departure(law, y, line):
+    """How far ``y`` lies from ``line``: in nats for a loss, whose seeds differ by as much at any size, in
+    e-folds for anything else."""
+    return y - line if law.y == "loss" else np.log(y) - np.log(line)
+
+
+# --- rivals ---------------------------------------------------------------------------------------------
+
+
+def compare(law, selection, *, seed, delta):
+    """The law beside its rivals, by how well each predicts runs that it was not fitted to.
+
+    A list of JSON values, the law first: ``name``, ``formula``, ``parameters`` (values), ``objective``,
+    ``certificate``, ``error_percent`` (leaving out each run in turn, or each twentieth of them) and, for a
+    rival, ``difference`` {value, se} of that error to the law's, paired by run. Empty for a law without
+    rivals.
+    """
+    own = {"law": (law.form, law.formula, list(law.parameters))} if law.rivals else {}
+    rivals = {name: (rival.form, rival.formula, rival.parameters) for name, rival in law.rivals.items()}
+    found, errors = [], {}
+    for name, (form, formula, parameters) in {**own, **rivals}.items():
+        entry = {"name": name, "formula": formula}
+        if len(selection.shown.y) <= form.size:
+            found.append(entry | {"unfitted": "more parameters than points allow"})
+            continue
+        problem = Problem.of(form, selection)
+        whole = problem.start(selection, np.random.default_rng(seed), delta)
+        first = whole.objective.argmin()
+        values = form.natural(whole.theta[first][None], problem.centre)[0]
+        errors[name] = _out_of_fold(problem, selection, whole.theta[first][None], delta)
+        if not np.isfinite(errors[name]).all():
+            found.append(entry | {"unfitted": "without one of the runs the points determine no fit"})
+            continue
+        entry |= {
+            "parameters": dict(zip(parameters, values.tolist(), strict=True)),
+            "objective": float(whole.objective[first]),
+            "certificate": certify(problem, whole, parameters, 1.0),
+            "error_percent": float(100 * errors[name].mean()),
+        }
+        if name != "law" and np.isfinite(errors["law"]).all():
+            difference = 100 * (errors[name] - errors["law"])
+            se = difference.std(ddof=1) / len(difference) ** 0.5
+            entry["difference"] = {"value": float(difference.mean()), "se": float(se)}
+        found.append(entry)
+    return found
+
+
+def _out_of_fold(problem, selection, best, delta):
+    """Mean |error of ln y| of each run that has points, as predicted without it: (runs,)."""
+    runs = len(selection.runs)
+    fold = np.arange(runs) % min(runs, FOLDS)
+    left = (fold != np.arange(fold.max() + 1)[:, None]).astype(int)
+    found = problem.solve(selection.points(left), best, delta)
+    predicted = problem.form.evaluate(found.theta, problem.u)[0]
+    predicted[~found.converged] = np.nan
+    error = np.abs(predicted[fold[selection.owner], np.arange(len(selection.owner))] - _full(selection)[0])
+    which = np.unique(selection.owner, return_inverse=True)[1]
+    return np.bincount(which, error) / np.bincount(which)

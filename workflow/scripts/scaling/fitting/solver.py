@@ -1,0 +1,178 @@
+"""Many small robust fits at once: Σ_p weight · huber(target − f(θ; u)), summed and never averaged.
+
+Averaging makes a quasi-Newton method stop where it starts, since its tolerances see a gradient that the
+number of points has divided away.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+TOLERANCE = 1e-7
+"""A gradient is zero below this share of the largest that the points could exert on its coefficient."""
+ITERATIONS = 300
+STALLED = 1e14
+"""Damping at which a problem is given up."""
+NARROWING, SETTLED = 10.0, 0.1
+"""δ starts at the largest residual and narrows by this factor whenever the gradient is below this share."""
+LEVELLING = 0.01
+"""Share of each coefficient's own curvature in the damping, against steps along what points leave open."""
+NUDGE, BEND = 0.1, 0.75
+"""Share of a step at which the bending of f is felt; largest correction for it, as a share of the step."""
+LONGEST = 2.0
+CHUNK = 2**15
+"""Products of problems and points worked on at once, so that their gradients stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """R fits: coefficients ``theta`` (R, K) and how far they ``moved`` (R,) from their start, the largest;
+    the summed loss ``objective`` (R,); ``gradient`` (R,), its largest component, each as a share of what the
+    points could exert; whether it ``converged`` (R,); the ``condition`` (R,) of the curvature, each
+    coefficient scaled to its own, infinite where the points leave a coefficient open."""
+
+    theta: np.ndarray
+    moved: np.ndarray
+    objective: np.ndarray
+    gradient: np.ndarray
+    converged: np.ndarray
+    condition: np.ndarray
+
+
+def huber(residual, delta):
+    """Huber's loss: r²/2 within δ, δ · (|r| − δ/2) outside."""
+    size = np.abs(residual)
+    return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
+
+
+def minimise(form, u, target, weight, start, bounds, delta):
+    """Minimise the loss of R problems that share their inputs; returns a :class:`Solution`.
+
+    ``form`` a :class:`scaling.forms.Form` of K coefficients; ``u`` (V, P) its inputs; ``target`` (R, P) or
+    (1, P) logarithms, ignored where ``weight`` (R, P) is zero; ``start`` (R, K) or (1, K); ``bounds`` two
+    arrays (K,) that no coefficient leaves; ``delta`` Huber's δ.
+
+    Newton's method on the curvature of the points within δ, damped by that of the parabolas which bound
+    Huber's loss from above (the matrix of reweighted least squares). With much damping a step cannot but
+    lower a convex loss; with none it is exact once the points within δ are settled. Steps are corrected for
+    the bending of f (geodesic acceleration; Transtrum & Sethna 2012), without which one start in ten is
+    still creeping along the floor of a valley after hundreds of steps.
+    """
+    rows, points = weight.shape
+    start = np.broadcast_to(start, (rows, form.size))
+    target = np.broadcast_to(np.where(np.isfinite(target), target, 0.0), (rows, points))
+    size = max(1, CHUNK // points)
+    parts = [
+        _Problems(form, u, target[part], weight[part], bounds, delta).solve(start[part])
+        for part in (slice(begin, begin + size) for begin in range(0, rows, size))
+    ]
+    return Solution(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Solution))
+    )
+
+
+class _Problems:
+    """What the steps of a chunk of problems share; those that have ended are left out as they end."""
+
+    def __init__(self, form, u, target, weight, bounds, delta):
+        self.form, self.u, self.delta = form, u, delta
+        self.target, self.weight = target, weight
+        self.low, self.high = bounds
+
+    def solve(self, start):
+        rows = len(start)
+        found = Solution(
+            theta=np.array(start),
+            moved=np.zeros(rows),
+            objective=np.full(rows, np.inf),
+            gradient=np.full(rows, np.inf),
+            converged=np.zeros(rows, dtype=bool),
+            condition=np.full(rows, np.inf),
+        )
+        at = np.arange(rows)
+        theta = np.clip(start, self.low, self.high)
+        value, slopes = self.form.evaluate(theta, self.u)
+        residual, jacobian = self.target - value, np.array(slopes)
+        damping = np.ones(rows)
+        width = np.maximum(self.delta, np.abs(np.nan_to_num(residual)).max(1))
+        for iteration in range(ITERATIONS + 1):
+            objective = self._objective(residual, width)
+            descent, gradient = self._descent(theta, residual, jacobian, width)
+            done = (gradient <= TOLERANCE) & (width <= self.delta)
+            ended = done | (damping > STALLED) | ~np.isfinite(objective) | (iteration == ITERATIONS)
+            if ended.any():
+                index = at[ended]
+                found.theta[index], found.objective[index] = theta[ended], objective[ended]
+                found.gradient[index], found.converged[index] = gradient[ended], done[ended]
+                found.moved[index] = np.abs(theta[ended] - start[index]).max(1)
+                found.condition[index] = self._condition(residual, jacobian, width, ended)
+                go = ~ended
+                self.target, self.weight = self.target[go], self.weight[go]
+                at, theta, residual, jacobian = at[go], theta[go], residual[go], jacobian[go]
+                objective, descent, gradient = objective[go], descent[go], gradient[go]
+                damping, width = damping[go], width[go]
+            if not at.size:
+                break
+            step = self._step(theta, residual, jacobian, descent, damping, width)
+            trial = np.clip(theta + step, self.low, self.high)
+            value, slopes = self.form.evaluate(trial, self.u)
+            moved = self.target - value
+            # the slack lets the last steps pass, whose gain is lost in rounding
+            better = self._objective(moved, width) <= objective * (1 + 1e-14)
+            theta[better], residual[better], jacobian[better] = trial[better], moved[better], slopes[better]
+            damping = np.where(better, np.maximum(damping / 8, 1e-12), damping * 8)
+            width = np.where(gradient < SETTLED, np.maximum(self.delta, width / NARROWING), width)
+        return found
+
+    def _objective(self, residual, width):
+        with np.errstate(invalid="ignore"):
+            total = (self.weight * huber(residual, width[:, None])).sum(1)
+        return np.where(np.isfinite(total), total, np.inf)
+
+    def _descent(self, theta, residual, jacobian, width):
+        """Where the objective falls (R, K), zero for what a bound holds; its largest share (R,)."""
+        pull = self.weight * np.clip(residual, -width[:, None], width[:, None])
+        descent = (jacobian @ pull[:, :, None])[:, :, 0]
+        held = ((theta <= self.low) & (descent < 0)) | ((theta >= self.high) & (descent > 0))
+        descent = np.where(held, 0.0, descent)
+        reach = width[:, None] * (np.abs(jacobian) @ self.weight[:, :, None])[:, :, 0]
+        return descent, (np.abs(descent) / np.maximum(reach, 1e-300)).max(1)
+
+    def _condition(self, residual, jacobian, width, ended):
+        size, width, jacobian = np.abs(residual[ended]), width[ended, None], jacobian[ended]
+        pull = self.weight[ended] * width / np.maximum(size, width)
+        normal = np.nan_to_num((jacobian * pull[:, None]) @ jacobian.transpose(0, 2, 1))
+        scale = np.sqrt(np.einsum("rkk->rk", normal))
+        scale = np.where(scale > 0, scale, 1.0)
+        values = np.linalg.eigvalsh(normal / (scale[:, :, None] * scale[:, None, :]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.nan_to_num(values[:, -1] / np.maximum(values[:, 0], 0.0), nan=np.inf, posinf=np.inf)
+
+    def _step(self, theta, residual, jacobian, descent, damping, width):
+        size, width, damping = np.abs(residual), width[:, None], damping[:, None]
+        pull = self.weight * ((size <= width) + damping * width / np.maximum(size, width))
+        normal = (jacobian * pull[:, None]) @ jacobian.transpose(0, 2, 1)
+        free = descent != 0
+        normal = normal * (free[:, :, None] & free[:, None, :])
+        diagonal = np.einsum("rkk->rk", normal)
+        diagonal *= 1 + LEVELLING * damping
+        diagonal[diagonal <= 1e-12 * diagonal.max(1, keepdims=True)] = 1.0
+        scale = 1 / np.sqrt(diagonal)
+        normal = normal * scale[:, :, None] * scale[:, None, :]
+        np.einsum("rkk->rk", normal)[:] += 1e-13
+
+        def solve(vector):
+            return scale * np.linalg.solve(normal, (scale * vector)[:, :, None])[:, :, 0]
+
+        step = solve(descent)
+        value, slopes = self.form.evaluate(theta + NUDGE * step, self.u)
+        nudged = self.target - value
+        pulled = self.weight * np.clip(nudged, -width, width)
+        fallen = descent - (slopes @ pulled[:, :, None])[:, :, 0]
+        curvature = (fallen * step).sum(1) / NUDGE
+        length = np.clip((descent * step).sum(1) / np.maximum(curvature, 1e-300), 0.1, LONGEST)[:, None]
+        rise = (residual - nudged) / NUDGE - (step[:, None] @ jacobian)[:, 0]
+        bending = np.nan_to_num(pull * rise / NUDGE)
+        turn = -solve(np.where(free, (jacobian @ bending[:, :, None])[:, :, 0], 0.0))
+        small = np.abs(turn).max(1) <= BEND * np.abs(step).max(1)
+        return length * step + np.where(small[:, None], length**2 * turn, 0.0)

@@ -1,0 +1,44 @@
+"""Rows of the table of runs: which can be used, and their columns as arrays."""
+
+import math
+
+import numpy as np
+
+from scaling.fitting.fit import FEWEST
+from scaling.provenance import UserError
+
+
+def sound(runs, experiments, loss):
+    """Rows of ``experiments`` in order of N, and the reasons for which others of them are left out."""
+    members = [run for run in runs if set(experiments) & set(run["experiments"])]
+    members.sort(key=lambda run: (run["N"], run["run"]))
+    excluded = {
+        run["run"]: "diverged" if run["status"] == "diverged" else f"its {loss} is not a number"
+        for run in members
+        if run["status"] == "diverged" or not finite(run[loss])
+    }
+    return [run for run in members if run["run"] not in excluded], excluded
+
+
+def enough(found, excluded, remedy, what="usable runs"):
+    if len(found) < FEWEST:
+        left_out = [f"{run} is left out, {reason}; " for run, reason in excluded.items()]
+        raise UserError(f"{len(found)} {what}, at least {FEWEST} are needed; {''.join(left_out[:1])}{remedy}")
+
+
+def extent(values):
+    """The range of ``values`` in words, one number where they agree."""
+    ends = dict.fromkeys(f"{value:.0f}" for value in (values.min(), values.max()))
+    return " to ".join(ends)
+
+
+def finite(value):
+    return value is not None and math.isfinite(value)
+
+
+def column(rows, name):
+    return np.array([row[name] for row in rows], dtype=float)
+
+
+def names(rows):
+    return [row["run"] for row in rows]
