@@ -1,4 +1,4 @@
-"""Measure the training engine beside another, and where the default study's time goes if run from nothing."""
+"""Measure the training engine beside another, where the default study's time goes, and the fits."""
 
 import argparse
 import sys
@@ -6,19 +6,21 @@ import tempfile
 from pathlib import Path
 
 from scaling import provenance
-from scaling.benchmark import engine, study
+from scaling.benchmark import engine, fits, study
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["engine", "study"], help="both where none is named")
+    parser.add_argument("part", nargs="?", choices=["engine", "study", "fits"], help="all if none is named")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the figures")
     args = parser.parse_args()
     root, snakemake = Path(__file__).parents[2], Path(sys.executable).parent / "snakemake"
+    published = root / "results/studies/chinchilla/tables/runs.parquet"
     with tempfile.TemporaryDirectory() as scratch:
         parts = {
             "engine": (engine, lambda: engine.measure(root, Path(scratch) / "engine")),
             "study": (study, lambda: study.measure(root, snakemake, Path(scratch) / "study")),
+            "fits": (fits, lambda: fits.measure(published)),
         }
         for name in [args.part] if args.part else parts:
             part, measure = parts[name]

@@ -20,13 +20,14 @@ Modules import only from those above them in this list::
     evaluated    what of a run is evaluated already
     training     one run from its description to its curve: loop, schedules, optimizers, noise, divergence;
                  plan and memory, parallel, launch; checkpoints, locks, interruption; job, which ties them
-    benchmark    the engine beside another, and where the time of a study went
     forms        the functions that laws are made of, with gradients
     laws         the laws: form, inputs, published constants
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit
     rows         which rows of a table of runs can be used
     frontier     learning curves on a grid of compute, compute-efficient sizes
     selections   which points of a study each law is fitted to
+    offsets      losses on other text as offsets from the test loss
     charts       tables and fits to charts
     pages        charts to pages that open offline
+    benchmark    the engine beside another, where the time of a study went, how far fits can be believed
 """

@@ -15,8 +15,10 @@ from scaling.fitting.resampling import draw
 from scaling.fitting.selection import Shown, plain
 from scaling.laws import LAWS
 from scaling.provenance import versions
+from scaling.tables import read_table
 
 REPETITIONS, RESAMPLES = 400, 400
+NO_POINTS = "`snakemake --configfile studies/chinchilla.yaml` fetches the points it is measured on."
 SEED_NOISE = 0.02
 """Nats between runs that differ in their seed (Kaplan et al. 2020, as given for their own)."""
 POINT_NOISE = 0.005
@@ -45,56 +47,60 @@ def truth(name):
 
 
 def simulate(name, rng, noise=1.0):
-    """A selection of points drawn from law ``name`` on the paper's own grid; ``noise`` scales its scatter."""
-    law, more = LAWS[name], {}
-    inputs, owner = _grid(name)
+    """A selection of points drawn from law ``name`` on the paper's own grid; ``noise`` scales its scatter.
+
+    The best sizes are fitted to losses about them, so for N_opt it is those that are drawn.
+    """
+    law = LAWS[name]
     if law.points == "best_size":
-        best = law.predict({"C": inputs["C"]}, truth(name))
-        lowest = LAWS["L_C"].published(C=inputs["C"])
-        y = lowest * np.exp(CURVATURE * np.log(inputs["N"] / best) ** 2)
-        more = {"form": forms.Valley()}
-    else:
-        y = law.predict(inputs, truth(name))
-    runs = owner.max() + 1
-    if law.y == "loss" or more:
-        between, within = (
-            rng.normal(0, scale, size) for scale, size in ((SEED_NOISE, runs), (POINT_NOISE, len(y)))
-        )
-        y = y + noise * (between[owner] + within * (runs < len(y)))
+        return _valleys(law, rng, noise)
+    inputs, owner = _grid(law.inputs)
+    y = law.predict(inputs, truth(name))
+    if law.y == "loss":
+        y = y + noise * _nats(rng, owner)
     else:
         y = y * np.exp(noise * rng.normal(0, MEASURED[law.y], len(y)))
-    names = [f"run{index}" for index in range(runs)]
-    compute = inputs["C"] if "C" in inputs else _compute(inputs)
-    selection = plain(names, inputs, y, compute, owner=owner, method="simulated", remedy="")
-    if more:
-        budgets, first = np.unique(inputs["C"], return_index=True)
-        shown = Shown({"C": budgets}, best[first], owner[first], budgets)
-        selection = replace(selection, shown=shown, **more)
-    return selection
+    # of the inputs that grow with compute their product orders the points as compute does
+    compute = 1 / inputs["loss"] if "loss" in inputs else np.prod(list(inputs.values()), axis=0)
+    return plain(_names(owner), inputs, y, compute, owner=owner, method="simulated", remedy="")
 
 
-def _grid(name):
-    """Inputs of law ``name`` and the run of each point."""
-    inputs = LAWS[name].inputs
+def _valleys(law, rng, noise):
+    """Losses of sizes about the best at each compute; a size is a run."""
+    best = law.published(C=COMPUTES)
+    near = np.abs(np.log(SIZES / best[:, None])) < WINDOW * np.log(SIZES[1] / SIZES[0])
+    budget, size = np.nonzero(near)
+    owner = np.unique(size, return_inverse=True)[1]
+    C, N = COMPUTES[budget], SIZES[size]
+    y = LAWS["L_C"].published(C=C) * np.exp(CURVATURE * np.log(N / best[budget]) ** 2)
+    y = y + noise * _nats(rng, owner)
+    selection = plain(_names(owner), {"C": C, "N": N}, y, C, owner=owner, method="simulated", remedy="")
+    reached, first = np.unique(budget, return_index=True)
+    shown = Shown({"C": COMPUTES[reached]}, best[reached], owner[first], COMPUTES[reached])
+    return replace(selection, form=forms.Valley(), shown=shown)
+
+
+def _nats(rng, owner):
+    """Scatter of losses (P,): between runs, and where a run has several points within it too."""
+    runs = owner.max() + 1
+    between, within = rng.normal(0, SEED_NOISE, runs), rng.normal(0, POINT_NOISE, len(owner))
+    return between[owner] + within * (runs < len(owner))
+
+
+def _names(owner):
+    return [f"run{index}" for index in range(owner.max() + 1)]
+
+
+def _grid(inputs):
+    """The paper's grid of ``inputs``, name -> (P,), and the run that each point belongs to (P,)."""
     if inputs == ("N", "S"):
-        N, S = (grid.ravel() for grid in np.meshgrid(SIZES[8:], STEPS, indexing="ij"))
+        N, S = (axis.ravel() for axis in np.meshgrid(SIZES[8:], STEPS, indexing="ij"))
         return {"N": N, "S": S}, np.repeat(np.arange(len(SIZES[8:])), len(STEPS))
     if inputs == ("N", "D"):
-        N, D = (grid.ravel() for grid in np.meshgrid(SIZES[10::2], DATA, indexing="ij"))
+        N, D = (axis.ravel() for axis in np.meshgrid(SIZES[10::2], DATA, indexing="ij"))
         return {"N": N, "D": D}, np.arange(len(N))
-    if LAWS[name].points == "best_size":
-        ratio = SIZES / LAWS[name].published(C=COMPUTES)[:, None]
-        budget, size = np.nonzero(np.abs(np.log(ratio)) < WINDOW * np.log(SIZES[1] / SIZES[0]))
-        return {"C": COMPUTES[budget], "N": SIZES[size]}, np.unique(size, return_inverse=True)[1]
-    values = {"N": SIZES, "D": DATA, "C": COMPUTES, "C_min": COMPUTES, "loss": LOSSES, "B": BATCHES}[
-        inputs[0]
-    ]
-    return {inputs[0]: values}, np.arange(len(values))
-
-
-def _compute(inputs):
-    """What orders the points by compute: the product of the inputs; falling with the loss."""
-    return 1 / inputs["loss"] if "loss" in inputs else np.prod(list(inputs.values()), axis=0)
+    axes = {"N": SIZES, "D": DATA, "C": COMPUTES, "C_min": COMPUTES, "loss": LOSSES, "B": BATCHES}
+    return {inputs[0]: axes[inputs[0]]}, np.arange(len(axes[inputs[0]]))
 
 
 def simulated_fit(name, seed, *, resamples, noise=1.0):
@@ -121,17 +127,21 @@ def coverage(name, *, repetitions, resamples, run=map):
 # --- the benchmark --------------------------------------------------------------------------------------
 
 
-def measure(points=None):
-    """Coverage of every law, and the speed of a fit to published ``points`` (N, D, loss) if there are any.
+def measure(published):
+    """Coverage of every law, and the speed of a fit on one core.
 
-    The speed is that of one core.
+    ``published`` is the table of runs of studies/chinchilla.yaml; where it does not exist there is no speed.
     """
     environment = {"repetitions": REPETITIONS, "resamples": RESAMPLES, "versions": versions("numpy")}
     with ProcessPoolExecutor() as pool:
         run = partial(pool.map, chunksize=8)
         found = {name: coverage(name, repetitions=REPETITIONS, resamples=RESAMPLES, run=run) for name in LAWS}
-    with ProcessPoolExecutor(1, initializer=_take_a_core) as alone:
-        speed = None if points is None else alone.submit(time_chinchilla, *points).result()
+    speed = None
+    if published.is_file():
+        table = read_table(published)
+        points = (table[name].to_numpy() for name in ("N", "tokens", "test_loss"))
+        with ProcessPoolExecutor(1, initializer=_take_a_core) as alone:
+            speed = alone.submit(time_chinchilla, *points).result()
     return environment | {"coverage": found, "chinchilla": speed}
 
 
@@ -169,7 +179,7 @@ def describe(figures):
         lines.append(f"| {name} | {', '.join(f'{key} {share:.3f}' for key, share in found.items())} |")
     speed = figures["chinchilla"]
     if speed is None:
-        return "\n".join([*lines, "", "No published points given (--points): speed not measured."])
+        return "\n".join([*lines, "", f"No speed: {NO_POINTS}"])
     return "\n".join(
         [
             *lines,
