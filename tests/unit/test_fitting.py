@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,13 +168,25 @@ def test_starts_that_end_in_different_places_fail_the_certificate():
     problem = engine.Problem.of(LAWS["chinchilla"].form, chosen)
     whole = problem.start(chosen, np.random.default_rng(0), 0.01)
     parameters = list(LAWS["chinchilla"].parameters)
-    assert engine.certify(problem, whole, parameters, 1.0)["passed"]
+    assert engine.certify(problem, whole, parameters)["passed"]
     whole.objective[1:40] *= 2
-    found = engine.certify(problem, whole, parameters, 1.0)
+    found = engine.certify(problem, whole, parameters)
     assert found["reasons"] == ["only 25 of 64 starts agree with the best"]
     whole.objective[1:40] /= 2
     whole.moved[:] = 0
-    assert engine.certify(problem, whole, parameters, 1.0)["reasons"] == ["the best fit is where it started"]
+    assert engine.certify(problem, whole, parameters)["reasons"] == ["the best fit is where it started"]
+
+
+def test_resamples_that_end_at_a_bound_fail_the_certificate():
+    chosen = simulated.simulate("chinchilla", np.random.default_rng(0))
+    problem = engine.Problem.of(LAWS["chinchilla"].form, chosen)
+    whole = problem.start(chosen, np.random.default_rng(0), 0.01)
+    parameters, drawn = list(LAWS["chinchilla"].parameters), replace(whole, theta=whole.theta.copy())
+    drawn.theta[:3, 4] = problem.bounds[0][4]
+    assert engine.certify(problem, whole, parameters, drawn)["passed"]
+    drawn.theta[:4, 4] = problem.bounds[0][4]
+    found = engine.certify(problem, whole, parameters, drawn)
+    assert found["reasons"] == ["in 6 % of the resamples a parameter ran into a bound"]
 
 
 # --- forecast -------------------------------------------------------------------------------------------
@@ -243,6 +256,25 @@ def test_a_rival_with_too_many_parameters_is_not_fitted():
 def test_too_few_points_name_the_remedy(x):
     with pytest.raises(UserError, match="2 different N, at least 3 are needed; add sizes"):
         fit(select(x, np.linspace(4, 3, len(x))))
+
+
+@pytest.mark.parametrize("loss", [0.0, -1.0, np.nan, np.inf])
+def test_a_loss_that_is_no_positive_number_is_named(loss):
+    losses = np.linspace(4, 3, 9)
+    losses[4] = loss
+    with (
+        pytest.raises(UserError, match=f"loss of run4 is {loss:g}, expected a number above 0"),
+        np.errstate(all="ignore"),
+    ):
+        fit(select(SIZES, losses))
+
+
+def test_an_input_that_is_no_positive_number_is_named():
+    with (
+        pytest.raises(UserError, match="N of run0 is 0, expected a number above 0"),
+        np.errstate(all="ignore"),
+    ):
+        fit(select([0, *SIZES[1:]], np.linspace(4, 3, 9)))
 
 
 def test_losses_that_are_all_equal_are_refused():

@@ -84,20 +84,19 @@ def test_what_the_points_leave_open_has_an_infinite_condition():
 
 
 def test_a_form_of_five_coefficients_is_found_from_everywhere():
-    """Without the correction for bending, a tenth of the starts are still on their way at the end."""
-    law, rng = LAWS["chinchilla"], np.random.default_rng(5)
-    N, D = (
-        np.exp(rng.uniform(np.log(5e7), np.log(1e10), 150)),
-        np.exp(rng.uniform(np.log(1e9), np.log(1e12), 150)),
-    )
-    x = np.log([N, D])
+    """Without the correction for bending, some starts are still on their way when they are given up."""
+    law, rng = LAWS["chinchilla"], np.random.default_rng(2)
+    C = np.repeat(np.geomspace(6e18, 3e21, 9), 25)  # sizes about the best at nine budgets
+    N = 0.1 * C**0.5 * np.exp(rng.uniform(-1.5, 1.5, 225))
+    inputs = {"N": N, "D": C / (6 * N)}
+    x = np.log(list(inputs.values()))
     u = x - x.mean(1)[:, None]
-    v = np.log(law.published(N=N, D=D)) + rng.normal(0, 0.005, 150)
-    starts = law.form.starts(u, v, rng, 300)
-    found = minimise(law.form, u, v, starts, delta=1e-3)
+    constants = {"alpha": 0.35, "A": 480.0, "beta": 0.37, "B": 2100.0, "E": 1.8}
+    v = np.log(law.predict(inputs, constants)) + rng.normal(0, 0.007, 225)
+    found = minimise(law.form, u, v, law.form.starts(u, v, rng, 300), delta=1e-3)
     assert found.converged.mean() > 0.99
-    assert (found.objective < found.objective.min() * (1 + 1e-6)).mean() > 0.95
-    assert (found.moved > 0.1).mean() > 0.99
+    assert (found.objective < found.objective.min() * (1 + 1e-6)).mean() > 0.99
+    assert (found.moved > 0.1).mean() > 0.9
 
 
 def test_bounds_hold_and_a_coefficient_at_one_does_not_stop_the_others():

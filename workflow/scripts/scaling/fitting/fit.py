@@ -19,9 +19,9 @@ FEWEST_DRAWS = 20
 STARTS = 64
 AGREE = 1e-6
 """Starts agree with the best where their objectives differ by less than this share."""
-FEWEST_AGREEING = 0.5
-"""Share of the starts that must agree for a certificate, of the resamples that must determine a fit."""
-FEWEST_KEPT = 0.9
+FEWEST_AGREEING, FEWEST_KEPT, MOST_STUCK = 0.5, 0.9, 0.05
+"""For a certificate: shares of the starts that must agree, of the resamples that must determine a fit, and
+of these the most that may end at a bound. More, and the end of an interval would be the bound."""
 WORST_CONDITION = 1e10
 """Condition above which coefficients cannot be told apart in double precision after squaring."""
 ROUNDING = 1e-9
@@ -37,8 +37,8 @@ def fit(law, selection, *, resamples, seed, interval, delta):
     was dropped: one whose points determine no fit, or whose fit did not converge.
     Raises :class:`UserError` where points are too few, all alike, or determine no fit at all.
     """
+    _check(law, selection)
     problem = Problem.of(selection.form or law.form, selection)
-    _check(problem, selection, law)
     random = np.random.default_rng(seed)
     whole = problem.start(selection, random, delta)
     best = whole.theta[whole.objective.argmin()][None]
@@ -72,7 +72,7 @@ def fit(law, selection, *, resamples, seed, interval, delta):
         "seed": seed,
         "delta": delta,
         "objective": float(whole.objective.min()),
-        "certificate": certify(problem, whole, law.parameters, kept.mean()),
+        "certificate": certify(problem, whole, law.parameters, drawn=replace(drawn, converged=kept)),
         "holdout": forecast(law, selection, problem, counts, quantiles, seed=seed, delta=delta),
         "method": selection.method,
         "data": _record(selection),
@@ -120,6 +120,11 @@ class Problem:
         every = np.broadcast_to(weight, (STARTS, len(weight)))
         return self.solve((target[None], every), starts, delta)
 
+    def at_bound(self, theta):
+        """Which coefficients (..., K) are at a bound."""
+        low, high = self.bounds
+        return (theta <= low) | (theta >= high)
+
     def independent(self, selection):
         """How many independent observations there are: runs, or values of a single input if fewer."""
         different = [len(np.unique(x)) for x in selection.inputs.values()]
@@ -132,7 +137,11 @@ def _full(selection):
     return target[0], weight[0]
 
 
-def _check(problem, selection, law):
+def _check(law, selection):
+    for name, values in {**selection.shown.inputs, law.y: selection.shown.y}.items():
+        for index in np.flatnonzero(~(np.isfinite(values) & (values > 0)))[:1]:
+            run = selection.runs[selection.shown.owner[index]]
+            raise UserError(f"{name} of {run} is {values[index]:g}, expected a number above 0")
     for name, x in selection.inputs.items():
         different = len(np.unique(x))
         if different < FEWEST:
@@ -140,10 +149,11 @@ def _check(problem, selection, law):
     points, needed = len(selection.shown.y), len(law.parameters) + 1
     if points < needed:
         raise UserError(f"{points} points, at least {needed} are needed; {selection.remedy}")
-    target, weight = _full(selection)
-    if np.ptp(target[weight > 0]) == 0:
+    if np.ptp(selection.shown.y) == 0:
         raise UserError(f"every {law.y} is {selection.shown.y[0]:g}, so that nothing varies; check the data")
-    if len(selection.inputs) > 1 and np.linalg.cond(problem.u @ problem.u.T) > WORST_CONDITION:
+    logs = np.log(np.array(list(selection.inputs.values())))
+    u = logs - logs.mean(1, keepdims=True)
+    if np.linalg.cond(u @ u.T) > WORST_CONDITION:
         names = " and ".join(selection.inputs)
         raise UserError(
             f"{names} move together, so that their effects cannot be told apart; {selection.remedy}"
@@ -193,17 +203,17 @@ class Spread:
 # --- certificate ----------------------------------------------------------------------------------------
 
 
-def certify(problem, whole, names, kept):
+def certify(problem, whole, names, drawn=None):
     """What can be said for a fit: JSON values, with ``reasons`` in words where it did not pass.
 
-    ``whole`` are the fits from all starts, ``names`` those of the coefficients, ``kept`` the share of the
-    resamples that determined a fit.
+    ``whole`` are the fits from all starts, ``drawn`` those of the resamples if there are any, ``names`` those
+    of the coefficients.
     """
     first = whole.objective.argmin()
     best, objective, condition = whole.theta[first], whole.objective[first], float(whole.condition[first])
     agreeing = int((whole.objective <= objective * (1 + AGREE) + AGREE**2).sum())
-    ends = zip(names, best, *problem.bounds, strict=False)
-    at_bound = [name for name, value, low, high in ends if not low < value < high]
+    ends = zip(names, problem.at_bound(best), strict=False)
+    at_bound = [name for name, reached in ends if reached]
     gradient, moved = float(whole.gradient[first]), bool(whole.moved[first] > 0)
     reasons = {
         f"its gradient is {gradient:.0e} of what it could be, not zero": gradient > solver.TOLERANCE,
@@ -211,8 +221,14 @@ def certify(problem, whole, names, kept):
         f"only {agreeing} of {STARTS} starts agree with the best": agreeing < FEWEST_AGREEING * STARTS,
         f"the points do not determine {' and '.join(at_bound)}, which ran into a bound": at_bound,
         "its parameters cannot be told apart": not condition < WORST_CONDITION,
-        f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
     }
+    if drawn is not None:
+        kept = drawn.converged.mean()
+        stuck = problem.at_bound(drawn.theta[drawn.converged]).any(1).mean()
+        reasons |= {
+            f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
+            f"in {100 * stuck:.0f} % of the resamples a parameter ran into a bound": stuck > MOST_STUCK,
+        }
     return {
         "starts": STARTS,
         "agreeing": agreeing,
@@ -309,7 +325,7 @@ def compare(law, selection, *, seed, delta):
         entry |= {
             "parameters": dict(zip(parameters, values.tolist(), strict=True)),
             "objective": float(whole.objective[first]),
-            "certificate": certify(problem, whole, parameters, 1.0),
+            "certificate": certify(problem, whole, parameters),
             "error_percent": float(100 * errors[name].mean()),
         }
         if name != "law" and np.isfinite(errors["law"]).all():
