@@ -15,6 +15,13 @@ include: "workflow/rules/tokenize.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
+
+
+if FINISHED:
+
+    include: "workflow/rules/finished.smk"
+
+
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/report.smk"
 
@@ -29,7 +36,7 @@ rule all:
     input:
         f"{STUDY}/frontier.html",
         f"{STUDY}/exponents.md",
-        figures("html", "svg", "png", "csv"),
+        lambda wildcards: figures("html", "svg", "png", "csv"),
 
 
 onstart:

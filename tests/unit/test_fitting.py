@@ -128,6 +128,13 @@ def test_the_band_holds_the_fit_and_widens_outside_the_middle():
     assert width[0] > width[30] < width[-1]
 
 
+def test_many_points_are_resampled_a_few_at_a_time(monkeypatch):
+    chosen = select(SIZES, noisy(np.random.default_rng(3), 0.01))
+    at_once = fit(chosen)[1]["alpha_N"]
+    monkeypatch.setattr(engine, "PRODUCTS", 7 * len(SIZES))
+    assert (fit(chosen)[1]["alpha_N"] == at_once).all()
+
+
 # --- certificate ----------------------------------------------------------------------------------------
 
 
@@ -166,7 +173,7 @@ def test_a_certificate_says_how_many_starts_agree():
 def test_starts_that_end_in_different_places_fail_the_certificate():
     chosen = simulated.simulate("chinchilla", np.random.default_rng(0))
     problem = engine.Problem.of(LAWS["chinchilla"].form, chosen)
-    whole = problem.start(chosen, np.random.default_rng(0), 0.01)
+    whole = problem.start(np.random.default_rng(0), 0.01)
     parameters = list(LAWS["chinchilla"].parameters)
     assert engine.certify(problem, whole, parameters)["passed"]
     whole.objective[1:40] *= 2
@@ -180,7 +187,7 @@ def test_starts_that_end_in_different_places_fail_the_certificate():
 def test_resamples_that_end_at_a_bound_fail_the_certificate():
     chosen = simulated.simulate("chinchilla", np.random.default_rng(0))
     problem = engine.Problem.of(LAWS["chinchilla"].form, chosen)
-    whole = problem.start(chosen, np.random.default_rng(0), 0.01)
+    whole = problem.start(np.random.default_rng(0), 0.01)
     parameters, drawn = list(LAWS["chinchilla"].parameters), replace(whole, theta=whole.theta.copy())
     drawn.theta[:3, 4] = problem.bounds[0][4]
     assert engine.certify(problem, whole, parameters, drawn)["passed"]

@@ -39,13 +39,18 @@ def test_the_shipped_studies_are_valid(study, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     for name, value in (yaml.safe_load(study.read_text(encoding="utf-8")) if study else {}).items():
-        config[name] = config[name] | value if isinstance(value, dict) else value
+        config[name] = (config[name] or {}) | value if isinstance(value, dict) else value
     grid.check(config)
-    assert grid.expand(config)
+    assert bool(grid.expand(config)) == (config["finished"] is None)
 
 
 SHAPE = {"n_layer": 1, "d_model": 8, "n_head": 1}
 RULE = {"by": "N", "at": 1.5, "value": 1}
+FINISHED = {
+    "file": "https://example.org/some/runs.csv?raw=true",
+    "sha256": "0" * 64,
+    "columns": {"N": "N", "D": "D", "loss": "loss"},
+}
 BAD = [
     ("run.learning_rate", "1e-3", "run.learning_rate: found '1e-3' (text), expected a number above 0"),
     ("run.learning_rate", "1e-3", "write 1.0e-3"),
@@ -86,16 +91,62 @@ BAD = [
     ("grid.size", None, "grid.size: found None (nothing), expected a mapping with a shape"),
     ("grid.data.0.D", [100, "1M"], "grid.data[0].D[1]: found '1M' (text), expected a whole number of tokens"),
     ("grid.data.0.D", [100], "found D 100, expected more tokens than n_ctx 128"),
+    ("finished", "runs.csv", "finished: found 'runs.csv' (text), expected null, or a mapping"),
+    ("finished", {"columns": {"loss": "a"}}, "finished: found no key 'file', expected one"),
+    ("finished", FINISHED | {"colums": {}}, "finished: found unknown key 'colums' (did you mean columns?)"),
+    ("finished", FINISHED | {"file": "no.csv"}, "finished.file: found no file 'no.csv', expected a path"),
+    ("finished", FINISHED | {"file": "runs.xlsx"}, "expected a file that ends in .csv, .csv.gz, .parquet"),
+    ("finished", FINISHED | {"file": "{a}.csv"}, "finished.file: found braces in '{a}.csv', expected none"),
+    ("finished.sha256", "12ab", "finished.sha256: found '12ab' (text), expected a SHA-256 of 64"),
+    ("finished", {k: v for k, v in FINISHED.items() if k != "sha256"}, "finished: found no key 'sha256'"),
+    ("finished", FINISHED | {"columns": {"N": "N"}}, "finished.columns: found no key 'loss'"),
+    ("finished", FINISHED | {"columns": {"loss": "L", "N": "n", "S": "s"}},
+     "finished.columns: found loss, N, S, expected two of N, C and tokens"),
+    ("finished.columns.loss", 3, "finished.columns.loss: found 3, expected a column of the file"),
+    ("finished.columns.B", 0, "finished.columns.B: found 0, expected a"),
+    ("finished.columns.C", {"column": "C", "unit": "PFLOPs"},
+     "finished.columns.C.unit: found 'PFLOPs' (text), expected FLOPs or PF-days"),
+    ("finished.where", {"kind": ["a"]}, "finished.where.kind: found ['a'] (a list), expected a text"),
+    ("finished.transfer", {"test": "a"}, "finished.transfer: found 'test' (text), expected a name"),
+    ("finished.drop_largest_losses", -1, "finished.drop_largest_losses: found -1, expected a whole number"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value", "line"), BAD)
 def test_a_fault_gives_one_line_with_key_finding_and_expectation(config, path, value, line):
+    if path.startswith("finished."):
+        config["finished"] = FINISHED
     bad = put(config, path, value)
     with pytest.raises(UserError) as found:
         grid.expand(grid.check(bad))
     assert line in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_study_of_finished_runs_trains_nothing(config):
+    assert grid.expand(grid.check(put(config, "finished", FINISHED))) == {}
+    assert grid.finished_path(FINISHED) == f"results/data/finished/{'0' * 12}-runs.csv"
+    assert grid.finished_path({"file": "../my runs.csv"}) == "../my runs.csv"
+
+
+@pytest.mark.parametrize(
+    ("columns", "transfer", "experiments", "tables"),
+    [
+        ("N D loss", {}, ["size"], ["runs"]),
+        ("N S B loss", {}, ["size"], ["runs"]),
+        ("run N tokens D loss", {}, ["size", "data"], ["runs"]),
+        ("run N S B D loss", {}, ["size", "data"], ["runs", "curves"]),
+        ("run N tokens B loss", {"c4": "x"}, ["size"], ["runs", "curves", "evaluations"]),
+    ],
+)
+def test_what_finished_runs_can_show_follows_from_their_columns(
+    config, columns, transfer, experiments, tables
+):
+    finished = FINISHED | {"columns": {name: name for name in columns.split()}, "transfer": transfer}
+    assert grid.experiments(config | {"finished": finished}) == experiments
+    assert grid.measured(config | {"finished": finished}) == tables
+    assert grid.experiments(config) == config["experiments"]
+    assert grid.measured(config) == ["runs", "curves", "evaluations"]
 
 
 def test_a_missing_key_is_named(config):

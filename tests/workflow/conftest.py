@@ -92,9 +92,9 @@ class Project:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False,
         )  # fmt: skip
 
-    def planned(self, *arguments):
+    def planned(self, *arguments, study="test.yaml"):
         """Jobs that a dry run would start: a dict from rule to number."""
-        result = self.snakemake("-n", "--quiet", "host", *arguments)
+        result = self.snakemake("-n", "--quiet", "host", *arguments, study=study)
         assert result.returncode == 0, result.stdout
         if "Nothing to be done" in result.stdout:
             return {}
@@ -110,6 +110,13 @@ class Project:
     @property
     def results(self):
         return self.root / "results" / "studies" / "smoke"
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A project in which nothing has been made, and no wheel can be found."""
+    copy_checkout(ROOT, tmp_path / "project")
+    return Project(tmp_path / "project", tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,23 @@ def test_exponents_on_the_page_are_those_of_the_fits(smoke, browser):
         fit = json.loads((smoke.results / "fits" / f"{law}.json").read_text())
         row = browser.find_element(By.ID, f"{law}-{parameter}").text.replace("−", "-")
         assert f"{fit['parameters'][parameter]['value']:.3g}" in row
+        assert ("not certified" in row) == (not fit["certificate"]["passed"])
+
+
+def test_forecasts_and_certificates_can_be_read_on_a_narrow_screen(smoke, browser):
+    visit(browser, smoke.results / "frontier.html", 375)
+    fits = [json.loads(path.read_text()) for path in (smoke.results / "fits").glob("*.json")]
+    notes = browser.find_elements(By.CSS_SELECTOR, "#exponents .quality div")
+    assert len(notes) >= len(fits)
+    for note in notes:
+        assert note.rect["x"] + note.rect["width"] <= 375
+    fitted = [note for note in notes if "Forecast of the largest tenth" in note.text]
+    assert len(fitted) >= sum("parameters" in fit for fit in fits) > 0
+    details = fitted[0].find_element(By.TAG_NAME, "details")
+    assert details.text.startswith("64 of 64 starts agree") or "Not certified" in fitted[0].text
+    assert not details.get_property("open")
+    details.find_element(By.TAG_NAME, "summary").click()
+    assert details.get_property("open")
 
 
 def test_a_single_figure_opens_offline(smoke, browser):

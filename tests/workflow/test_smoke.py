@@ -199,7 +199,7 @@ def test_a_run_that_is_not_of_the_study_is_named(smoke):
     ("target", "line"),
     [
         ("results/data/wheels/foo-1.0.whl", "foo-1.0 is not a wheel of tests.lock"),
-        ("results/studies/smoke/fits/foo.json", "MissingRuleException"),
+        ("results/studies/smoke/fits/foo.json", "foo is not a law; there are L_N, L_D, L_C"),
     ],
 )
 def test_an_unknown_target_trains_nothing(smoke, target, line):

@@ -36,10 +36,13 @@ SETS = ["train", "test", *TRANSFER]
 HELD_OUT = [f"{TOKENS}/{name}.npy" for name in SETS[1:]]
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
+FINISHED = config["finished"]
+# what the runs come from, as the option of the page that takes it: the record of a file, or that of a corpus
+ORIGIN = (
+    ("--finished", f"{STUDY}/tables/finished.json") if FINISHED else ("--manifest", f"{CORPUS}/manifest.json")
+)
 EXECUTION = config["execution"]
 GPUS = gpus.count(os.environ)
-FIGURES = catalog.available(config["experiments"])
-LAWS = catalog.laws(config["experiments"])
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
 DATA_FIRST = 10**12
 TABLES = ["runs", "curves", "evaluations"]
@@ -51,7 +54,7 @@ if GPUS and workflow.local_exec and "gpu_percent" not in workflow.global_resourc
 
 wildcard_constraints:
     set="|".join(SETS),
-    law="|".join(catalog.laws(config["grid"])) or "(?!)",
+    law=r"\w+",
     data="[^/]+",
     run="[^/]+",
     wheel="[^/]+",
@@ -104,13 +107,44 @@ def gpu_percent(wildcards):
     return alone if EXECUTION["processes"] == 1 else 100 * EXECUTION["processes"]
 
 
+def study_laws():
+    """Names of the laws that the study fits."""
+    # here and not above: the laws import numpy, which every job of a cluster would wait for
+    from scaling import laws
+
+    wanted = config["fits"]["laws"]
+    try:
+        grid.check_known([] if wanted == "all" else wanted, laws.LAWS, "fits.laws", what="law")
+    except UserError as error:
+        refuse(f"config: {error}")
+    curves = "curves" in grid.measured(config)
+    return laws.available(grid.experiments(config), curves=curves, wanted=wanted)
+
+
+def known_law(name):
+    """``name``, if there is a law of that name."""
+    from scaling import laws
+
+    if name not in laws.LAWS:
+        refuse(f"{name} is not a law; there are {', '.join(laws.LAWS)}")
+    return name
+
+
+def fits():
+    """Files of every fit of the study."""
+    return expand(f"{STUDY}/fits/{{law}}.json", law=study_laws())
+
+
 def figures(*endings):
-    """Files of every figure that the study's experiments allow, with each of ``endings``."""
-    return expand(f"{STUDY}/figures/{{figure}}.{{ending}}", figure=FIGURES, ending=endings)
+    """Files of every figure that the study's experiments and laws allow, with each of ``endings``."""
+    names = catalog.available(grid.experiments(config), study_laws(), grid.measured(config))
+    return expand(f"{STUDY}/figures/{{figure}}.{{ending}}", figure=names, ending=endings)
 
 
 def watch_progress():
-    """Show in the terminal how training goes, until Snakemake ends."""
+    """Show in the terminal how training goes, if there is any, until Snakemake ends."""
+    if not RUNS:
+        return
     command = [
         "python",
         "workflow/scripts/progress.py",

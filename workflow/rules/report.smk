@@ -29,7 +29,7 @@ rule figure:
 
 rule exponents:
     input:
-        expand(f"{STUDY}/fits/{{law}}.json", law=LAWS),
+        lambda wildcards: fits(),
     output:
         f"{STUDY}/exponents.md",
     log:
@@ -45,9 +45,9 @@ rule exponents:
 rule page:
     input:
         study=f"{STUDY}/study.json",
-        manifest=f"{CORPUS}/manifest.json",
+        origin=ORIGIN[1],
         tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
-        fits=expand(f"{STUDY}/fits/{{law}}.json", law=LAWS),
+        fits=lambda wildcards: fits(),
     output:
         f"{STUDY}/frontier.html",
     log:
@@ -57,9 +57,9 @@ rule page:
     params:
         version=versions.RULES["page"],
         tables=lambda wildcards, input: Path(input.tables[0]).parent,
-        fits=lambda wildcards, output: Path(output[0]).parent / "fits",
+        origin=ORIGIN[0],
     message:
         "Make {output}"
     shell:
         "python workflow/scripts/page.py --study {input.study:q} --tables {params.tables:q}"
-        " --fits {params.fits:q} --manifest {input.manifest:q} --out {output:q} > {log:q} 2>&1"
+        " --fits {input.fits:q} {params.origin} {input.origin:q} --out {output:q} > {log:q} 2>&1"

@@ -1,10 +1,10 @@
-"""The measured exponents beside the paper's, as a table in Markdown."""
+"""The measured exponents beside the published, as a table in Markdown."""
 
 import argparse
 from pathlib import Path
 
 from scaling import provenance
-from scaling.pages import content
+from scaling.pages.fits import markdown
 
 
 def main():
@@ -13,7 +13,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="the table to write")
     args = parser.parse_args()
     with provenance.whole(args.out) as scratch:
-        scratch.write_text(content.markdown(map(provenance.read_json, args.fits)), encoding="utf-8")
+        scratch.write_text(markdown(map(provenance.read_json, args.fits)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 import argparse
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from scaling import laws, provenance, selections
+from scaling import laws, provenance, selections, tables
 
 
 def main():
@@ -19,14 +18,12 @@ def main():
     parser.add_argument("--delta", type=float, required=True, help="Huber's δ, in ln L")
     args = parser.parse_args()
 
-    runs, curves = (pq.read_table(path).to_pylist() for path in (args.runs, args.curves))
+    runs, curves = (tables.read_table(path).to_pylist() for path in (args.runs, args.curves))
     options = {"resamples": args.resamples, "seed": args.seed, "delta": args.delta}
     report, draws = selections.fit_law(args.law, runs, curves, **options)
     print(*selections.remarks(report), sep="\n")
-    with provenance.whole(args.bootstrap) as scratch:
-        pq.write_table(
-            pa.table({key: pa.array(column, from_pandas=True) for key, column in draws.items()}), scratch
-        )
+    columns = {key: pa.array(column, from_pandas=True) for key, column in draws.items()}
+    tables.write_table(args.bootstrap, pa.table(columns))
     provenance.write_json(args.out, report)
 
 

@@ -14,6 +14,8 @@ def main():
     args = parser.parse_args()
     runs = list(grid.expand(args.config).values())
     packages = ("torch", "numpy", "pyarrow", "tokenizers")
+    if args.config["finished"] is not None:  # a study without training has no more of a config than this
+        args.config = {key: args.config[key] for key in ("study", "finished", "fits")}
     study = {"study": args.config["study"], "config": args.config, "runs": runs}
     provenance.write_json(args.out, study | {"versions": provenance.versions(*packages)})
 

@@ -9,6 +9,7 @@ import itertools
 import math
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -28,6 +29,19 @@ FITTED = ("size", "long", "data")
 """Experiments that laws are fitted to."""
 ADAFACTOR_ABOVE = 10**9
 """N above which `optimizer: auto` is Adafactor, as in the paper (section 2.2); Adam below."""
+ENDINGS = (".csv", ".csv.gz", ".parquet")
+DERIVED = (
+    ("tokens", ("S", "B"), "S · B", lambda S, B: S * B),
+    ("tokens", ("D",), "D", lambda D: D),
+    ("tokens", ("C", "N"), "C / (6 N)", lambda C, N: C / (6 * N)),
+    ("N", ("C", "tokens"), "C / (6 tokens)", lambda C, tokens: C / (6 * tokens)),
+    ("C", ("N", "tokens"), "6 N · tokens", lambda N, tokens: 6 * N * tokens),
+    ("D", ("tokens",), "tokens", lambda tokens: tokens),
+    ("S", ("tokens", "B"), "tokens / B", lambda tokens, B: tokens / B),
+    ("B", ("tokens", "S"), "tokens / S", lambda tokens, S: tokens / S),
+)
+"""What of a finished run follows from what else: name, from which names, in words, how; the first that can
+be is taken. C is in FLOPs, by the paper's count of 6 N for each token."""
 
 
 # --- checks ---------------------------------------------------------------------------------------------
@@ -44,7 +58,7 @@ def check(config):
     run_schema = schema["properties"]["run"]["properties"]
     for name, grids in config["grid"].items():
         for where, grid in _grids(name, grids):
-            _check_known(grid, ["shape", *run_schema], where)
+            check_known(grid, ["shape", *run_schema], where)
             for key, value in grid.items():
                 values = value if _is_axis(key, value) else [value]
                 part = schema["$defs"]["shape"] if key == "shape" else run_schema[key]
@@ -56,7 +70,7 @@ def check(config):
             if "shape" not in grid:
                 raise UserError(f"{where}: found no shape, expected a list of {{n_layer, d_model, n_head}}")
     for name in config["experiments"]:
-        _check_known([name], config["grid"], "experiments", what="experiment")
+        check_known([name], config["grid"], "experiments", what="experiment")
     pinned = pins(config["corpus"]["lock"])
     wanted = {"corpus.prose": config["corpus"]["prose"]}
     sets = config["corpus"]["transfer"]
@@ -65,7 +79,9 @@ def check(config):
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"corpus.transfer: found the set {min(twice)!r} twice, expected each name once")
     for where, packages in wanted.items():
-        _check_known(packages, pinned, where, what="wheel", known_as=f"the lock {config['corpus']['lock']}")
+        check_known(packages, pinned, where, what="wheel", known_as=f"the lock {config['corpus']['lock']}")
+    if config["finished"] is not None:
+        _check_finished(config["finished"])
     return config
 
 
@@ -96,13 +112,33 @@ def _is_axis(key, value):
     return isinstance(value, list) and (key != "betas" or any(isinstance(v, list) for v in value))
 
 
-def _check_known(names, known, where, what="key", known_as=None):
+def check_known(names, known, where, what="key", known_as=None):
+    """Raise UserError for the first of ``names``, found at ``where``, that is not ``known``."""
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             expected = f"one of {known_as}" if known_as else f"one of {', '.join(map(str, known))}"
             raise UserError(f"{where}: found unknown {what} {name!r}{hint}, expected {expected}")
+
+
+def _check_finished(finished):
+    file, columns = finished["file"], finished["columns"]
+    if not file_name(file).endswith(ENDINGS):
+        raise UserError(f"finished.file: found {file!r}, expected a file that ends in {', '.join(ENDINGS)}")
+    if is_url(file) and "sha256" not in finished:
+        raise UserError("finished: found no key 'sha256', expected that of the file at the address")
+    if not is_url(file) and re.search("[{}]", file):
+        raise UserError(f"finished.file: found braces in {file!r}, expected none: they are Snakemake's own")
+    if not is_url(file) and not Path(file).is_file():
+        raise UserError(
+            f"finished.file: found no file {file!r}, expected a path from the repository's root or a URL"
+        )
+    if not {"N", "tokens", "C"} <= {*columns, *derived(columns)}:
+        raise UserError(
+            f"finished.columns: found {', '.join(columns)}, expected two of N, C and tokens, which the "
+            "third follows from; tokens may be given as D too, or as S and B"
+        )
 
 
 def _check_value(value, part, schema, where):
@@ -162,8 +198,10 @@ def expand(config):
 
     A run is a flat dict: architecture, shape, recipe with the learning rate resolved to a number, N, the
     names of the experiments that share it, and ``data``, the folder of its corpus, tokenizer and context.
-    Raises UserError where a combination cannot be trained.
+    A study of finished runs has none to train. Raises UserError where a combination cannot be trained.
     """
+    if config["finished"] is not None:
+        return {}
     runs = {}
     for experiment in config["experiments"]:
         for where, grid in _grids(experiment, config["grid"][experiment]):
@@ -298,6 +336,55 @@ def slug(run):
         f"_D{tokens}_b{compact(run['B'])}-s{compact(run['S'])}_{run['schedule']}-lr{run['learning_rate']:g}"
         f"_seed{run['seed']}-{digest(identity, 6)}"
     )
+
+
+# --- finished runs --------------------------------------------------------------------------------------
+
+
+def is_url(file):
+    """Whether ``file`` of a study of finished runs is an address, not a path."""
+    return file.startswith(("https://", "http://"))
+
+
+def file_name(file):
+    """The last part of a path or an address, in characters that are safe in a path."""
+    name = (urlsplit(file).path if is_url(file) else file).rsplit("/", 1)[-1]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+
+
+def finished_path(finished):
+    """Where the file of a study of finished runs lies; one from an address by its checksum and its name."""
+    if not is_url(finished["file"]):
+        return finished["file"]
+    return f"results/data/finished/{finished['sha256'][:12]}-{file_name(finished['file'])}"
+
+
+def derived(columns):
+    """What follows from the ``columns`` of finished runs: {name: (from which, in words, how)} of DERIVED."""
+    found = {}
+    for name, needs, words, function in DERIVED:
+        if name not in columns and name not in found and all(n in columns or n in found for n in needs):
+            found[name] = (needs, words, function)
+    return found
+
+
+def experiments(config):
+    """Names of the experiments of a study: of finished runs `size` and, where they may repeat, `data`."""
+    if config["finished"] is None:
+        return config["experiments"]
+    columns = config["finished"]["columns"]
+    repeats = "D" in columns and ("tokens" in columns or {"S", "B"} <= set(columns))
+    return ["size", "data"] if repeats else ["size"]
+
+
+def measured(config):
+    """Names of the tables of a study that can have rows."""
+    finished = config["finished"]
+    if finished is None:
+        return ["runs", "curves", "evaluations"]
+    columns = finished["columns"]
+    curves = "run" in columns and ("S" in columns or "S" in derived(columns))
+    return ["runs", *(["curves"] if curves else []), *(["evaluations"] if finished.get("transfer") else [])]
 
 
 # --- data -----------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ TOKENS_REMEDY = "add an experiment of several S for several sizes, whose runs se
 OVERLAP_REMEDY = "add sizes to experiment size, nearer to each other"
 VALLEY_REMEDY = "train smaller sizes for longer (experiment long), or add sizes between them"
 CONVENTIONS = {"6N": "6N", "head": "output head counted", "total": "embeddings counted"}
+COUNTED = {"6N": "flops_per_token_6N", "head": "flops_per_token_head", "total": "N_total"}
+"""The column of runs.parquet that a convention needs."""
 INTERVAL = 0.9
 """Share of the draws between the ends of every interval."""
 ALIKE = 1.5
@@ -30,8 +32,8 @@ def fit_law(name, runs, curves, *, resamples, seed, delta):
     """Fit the law ``name`` of :data:`scaling.laws.LAWS` to tables of runs and curves.
 
     Returns what results/fits/{law}.json holds and the draws, {parameter: (resamples,)}. A law that is
-    fitted in further conventions of counting has each as a block ``with_{convention}`` of the same keys,
-    and draws of that suffix, from the same resamples.
+    fitted in further conventions of counting has each that the runs carry as a block ``with_{convention}``
+    of the same keys, and draws of that suffix, from the same resamples.
     Where runs or points are too few for the law, ``unfitted`` says so in a line, in place of all that a
     fit would give: a study too small for one law still has the others.
     """
@@ -48,6 +50,8 @@ def fit_law(name, runs, curves, *, resamples, seed, delta):
     }
     draws = {}
     for convention in law.conventions:
+        if convention != law.conventions[0] and not any(finite(run.get(COUNTED[convention])) for run in runs):
+            continue
         try:
             if law.points is None:
                 raise UserError(f"it is fitted to {law.fitted_to}, which no experiment measures yet")
@@ -179,7 +183,7 @@ def data_limited(runs, curves, convention):
         "The lowest of the runs drawn is never below that of all: intervals lie to one side of the value.",
         remedy=DATA_REMEDY,
         excluded=excluded,
-        facts={"turned": sum(run["best_step"] < run["steps"] for run in best)},
+        facts={"turned": sum(run["best_test_loss"] < run["test_loss"] for run in best)},
     )
 
 

@@ -21,7 +21,10 @@ FIGURES = {
     "learning_curves": Figure("Test loss against compute", ("size",), ("runs", "curves"), ("L_C",)),
     "N_opt": Figure("Best model size for a compute budget", ("size",), ("runs",), ("N_opt",)),
     "loss_vs_N": Figure("Test loss against model size", ("size",), ("runs",), ("L_N",)),
+    "loss_vs_ND": Figure("Test loss against compute, by size", ("size",), ("runs",), ("chinchilla",)),
+    "loss_vs_NS": Figure("Test loss against steps, by size", ("size",), ("runs",), ("L_NS",)),
     "loss_vs_D": Figure("Test loss against data", ("size", "data"), ("runs",), ("L_D",)),
+    "overfitting": Figure("Test loss against data, by size", ("data",), ("runs",), ("L_ND",)),
     "transfer": Figure("Loss on other text against test loss", ("size",), ("runs", "evaluations")),
     "transfer_vs_N": Figure("Loss on other text against model size", ("size",), ("runs", "evaluations")),
     "shape": Figure("Shape at a fixed model size", ("shape",), ("runs",)),
@@ -46,14 +49,18 @@ def missing(name, experiments, fits):
     return None
 
 
-def available(experiments):
-    """Names of the figures that a study of these ``experiments`` allows, in order."""
-    return [name for name, figure in FIGURES.items() if set(figure.experiments) <= set(experiments)]
+def available(experiments, laws, tables=("runs", "curves", "evaluations")):
+    """Names of the figures of a study of these ``experiments`` that fits these ``laws``, in order.
 
-
-def laws(experiments):
-    """The laws that the figures of a study of these ``experiments`` show, in order."""
-    return list(dict.fromkeys(law for name in available(experiments) for law in FIGURES[name].fits))
+    ``tables`` are those of the study that can have rows.
+    """
+    return [
+        name
+        for name, figure in FIGURES.items()
+        if set(figure.experiments) <= set(experiments)
+        and set(figure.fits) <= set(laws)
+        and set(figure.tables) <= set(tables)
+    ]
 
 
 def _listed(names):

@@ -24,6 +24,8 @@ FEWEST_AGREEING, FEWEST_KEPT, MOST_STUCK = 0.5, 0.9, 0.05
 of these the most that may end at a bound. More, and the end of an interval would be the bound."""
 WORST_CONDITION = 1e10
 """Condition above which coefficients cannot be told apart in double precision after squaring."""
+PRODUCTS = 2**22
+"""Products of resamples and points whose weights are in memory at once."""
 ROUNDING = 1e-9
 """Nats, or e-folds, that an exact forecast may miss by."""
 BAND_POINTS = 60
@@ -40,19 +42,19 @@ def fit(law, selection, *, resamples, seed, interval, delta):
     _check(law, selection)
     problem = Problem.of(selection.form or law.form, selection)
     random = np.random.default_rng(seed)
-    whole = problem.start(selection, random, delta)
+    whole = problem.start(random, delta)
     best = whole.theta[whole.objective.argmin()][None]
     values = problem.form.natural(best, problem.centre)[0]
     if not np.isfinite(values).all():
         raise UserError(f"the points of {len(selection.runs)} runs determine no fit; {selection.remedy}")
 
     counts = draw(len(selection.runs), resamples, seed)
-    drawn = problem.solve(selection.points(counts), best, delta)
+    drawn = problem.solve(counts, best, delta)
     natural = problem.form.natural(drawn.theta, problem.centre)
     kept = drawn.converged & np.isfinite(natural).all(1)
     if kept.sum() < FEWEST_DRAWS:
         raise UserError(f"only {kept.sum()} of {resamples} resamples determine a fit; {selection.remedy}")
-    quantiles = tails(interval, problem.independent(selection), len(law.parameters))
+    quantiles = tails(interval, problem.independent(), len(law.parameters))
     draws = {
         name: np.where(kept, column, np.nan) for name, column in zip(law.parameters, natural.T, strict=True)
     }
@@ -73,7 +75,7 @@ def fit(law, selection, *, resamples, seed, interval, delta):
         "delta": delta,
         "objective": float(whole.objective.min()),
         "certificate": certify(problem, whole, law.parameters, drawn=replace(drawn, converged=kept)),
-        "holdout": forecast(law, selection, problem, counts, quantiles, seed=seed, delta=delta),
+        "holdout": forecast(law, problem, counts, quantiles, seed=seed, delta=delta),
         "method": selection.method,
         "data": _record(selection),
         "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
@@ -91,6 +93,7 @@ class Problem:
     """A form at the inputs of a selection: ``u`` (V, P), their ``centre`` (V,), and the form's bounds."""
 
     form: object
+    selection: object
     centre: np.ndarray
     u: np.ndarray
     bounds: tuple
@@ -101,34 +104,42 @@ class Problem:
         logs = np.log(np.array(list(selection.inputs.values())))
         centre = logs.mean(1)
         u = logs - centre[:, None]
-        return cls(form, centre, u, form.bounds(u, _full(selection)[0]))
+        return cls(form, selection, centre, u, form.bounds(u, _full(selection)[0]))
 
-    def solve(self, points, start, delta):
-        """:func:`solver.minimise` of ``points``, targets and weights as a selection returns them.
+    def solve(self, counts, start, delta, *, kept=1.0):
+        """Fits of resamples ``counts`` (R, runs) from ``start`` (1, K); ``kept`` (P,) is 0 where left out.
 
-        A fit that its points leave open counts as not converged.
+        A fit that its points leave open counts as not converged. Weights are made for some resamples at a
+        time, since all of them would not fit in memory for many points.
         """
-        target, weight = points
+        rows = max(1, PRODUCTS // self.u.shape[1])
+        parts = []
+        for begin in range(0, len(counts), rows):
+            target, weight = self.selection.points(counts[begin : begin + rows])
+            parts.append(self._minimise(target, weight * kept, start, delta))
+        return solver.joined(parts)
+
+    def start(self, random, delta, *, kept=1.0):
+        """Fits of the full set of runs from STARTS starts; ``kept`` (P,) is 0 for points left out."""
+        target, weight = _full(self.selection)
+        weight = weight * kept
+        starts = self.form.starts(self.u[:, weight > 0], target[weight > 0], random, STARTS)
+        return self._minimise(target[None], np.broadcast_to(weight, (STARTS, len(weight))), starts, delta)
+
+    def _minimise(self, target, weight, start, delta):
         found = solver.minimise(self.form, self.u, target, weight, start, self.bounds, delta)
         return replace(found, converged=found.converged & (found.condition < WORST_CONDITION))
-
-    def start(self, selection, random, delta, *, weight=None):
-        """Fits of the full set of runs from STARTS starts, without the points whose ``weight`` is zero."""
-        target, ones = _full(selection)
-        weight = ones if weight is None else weight
-        starts = self.form.starts(self.u[:, weight > 0], target[weight > 0], random, STARTS)
-        every = np.broadcast_to(weight, (STARTS, len(weight)))
-        return self.solve((target[None], every), starts, delta)
 
     def at_bound(self, theta):
         """Which coefficients (..., K) are at a bound."""
         low, high = self.bounds
         return (theta <= low) | (theta >= high)
 
-    def independent(self, selection):
+    def independent(self):
         """How many independent observations there are: runs, or values of a single input if fewer."""
-        different = [len(np.unique(x)) for x in selection.inputs.values()]
-        return min(len(selection.runs), different[0]) if len(different) == 1 else len(selection.runs)
+        runs = len(self.selection.runs)
+        different = [len(np.unique(x)) for x in self.selection.inputs.values()]
+        return min(runs, different[0]) if len(different) == 1 else runs
 
 
 def _full(selection):
@@ -169,7 +180,9 @@ def _record(selection):
         "run": [selection.runs[index] for index in shown.owner],
         "inputs": {name: x.tolist() for name, x in shown.inputs.items()},
         "y": shown.y.tolist(),
-        "y_se": None if shown.y_se is None else shown.y_se.tolist(),
+        "y_se": None
+        if shown.y_se is None
+        else [se if np.isfinite(se) else None for se in shown.y_se.tolist()],
     } | selection.facts
 
 
@@ -244,7 +257,7 @@ def certify(problem, whole, names, drawn=None):
 # --- forecast -------------------------------------------------------------------------------------------
 
 
-def forecast(law, selection, problem, counts, quantiles, *, seed, delta):
+def forecast(law, problem, counts, quantiles, *, seed, delta):
     """How well the law, fitted without the largest tenth of compute, predicts it: JSON values.
 
     ``error_percent`` is the mean over the points held out, ``covered`` whether the mean of their departures
@@ -252,7 +265,7 @@ def forecast(law, selection, problem, counts, quantiles, *, seed, delta):
     draw of the fit and, for each run, a residual of the fit at random: what the next run would show, not
     where the law lies. Where too little is left to fit, the three are None and ``reason`` says so.
     """
-    shown = selection.shown
+    selection, shown = problem.selection, problem.selection.shown
     held = largest(shown.compute)
     budget = shown.compute[held].min() if held.any() else np.inf
     kept = (selection.compute < budget).astype(float)
@@ -262,10 +275,9 @@ def forecast(law, selection, problem, counts, quantiles, *, seed, delta):
         return nothing | {"reason": "too few points of less compute to forecast from"}
 
     random = np.random.default_rng(seed)
-    whole = problem.start(selection, random, delta, weight=kept)
+    whole = problem.start(random, delta, kept=kept)
     best = whole.theta[whole.objective.argmin()][None]
-    target, weight = selection.points(counts)
-    drawn = problem.solve((target, weight * kept), best, delta)
+    drawn = problem.solve(counts, best, delta, kept=kept)
     spread = Spread(problem, best, drawn.theta[drawn.converged], quantiles)
     ahead = {name: x[held] for name, x in shown.inputs.items()}
     behind = {name: x[~held] for name, x in shown.inputs.items()}
@@ -275,7 +287,7 @@ def forecast(law, selection, problem, counts, quantiles, *, seed, delta):
     if not np.isfinite(residual).all() or len(line) < FEWEST_DRAWS:
         return nothing | {"reason": "the points of less compute determine no fit"}
     runs, owner = np.unique(shown.owner[held], return_inverse=True)
-    scatter = residual * widening(problem.independent(selection), len(law.parameters))
+    scatter = residual * widening(problem.independent(), len(law.parameters))
     noise = random.choice(scatter, (len(line) - 1, len(runs)))[:, owner]
     truth = shown.y[held]
     error = _departure(law, truth, line[1:]) - noise
@@ -315,10 +327,10 @@ def compare(law, selection, *, seed, delta):
             found.append(entry | {"unfitted": "more parameters than points allow"})
             continue
         problem = Problem.of(form, selection)
-        whole = problem.start(selection, np.random.default_rng(seed), delta)
+        whole = problem.start(np.random.default_rng(seed), delta)
         first = whole.objective.argmin()
         values = form.natural(whole.theta[first][None], problem.centre)[0]
-        errors[name] = _out_of_fold(problem, selection, whole.theta[first][None], delta)
+        errors[name] = _out_of_fold(problem, whole.theta[first][None], delta)
         if not np.isfinite(errors[name]).all():
             found.append(entry | {"unfitted": "without one of the runs the points determine no fit"})
             continue
@@ -336,12 +348,12 @@ def compare(law, selection, *, seed, delta):
     return found
 
 
-def _out_of_fold(problem, selection, best, delta):
+def _out_of_fold(problem, best, delta):
     """Mean |error of ln y| of each run that has points, as predicted without it: (runs,)."""
-    runs = len(selection.runs)
+    selection, runs = problem.selection, len(problem.selection.runs)
     fold = np.arange(runs) % min(runs, FOLDS)
     left = (fold != np.arange(fold.max() + 1)[:, None]).astype(int)
-    found = problem.solve(selection.points(left), best, delta)
+    found = problem.solve(left, best, delta)
     predicted = problem.form.evaluate(found.theta, problem.u)[0]
     predicted[~found.converged] = np.nan
     error = np.abs(predicted[fold[selection.owner], np.arange(len(selection.owner))] - _full(selection)[0])

@@ -61,13 +61,18 @@ def minimise(form, u, target, weight, start, bounds, delta):
     start = np.broadcast_to(start, (rows, form.size))
     target = np.broadcast_to(np.where(np.isfinite(target), target, 0.0), (rows, points))
     size = max(1, CHUNK // points)
-    parts = [
-        _Problems(form, u, target[part], weight[part], bounds, delta).solve(start[part])
-        for part in (slice(begin, begin + size) for begin in range(0, rows, size))
-    ]
-    return Solution(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Solution))
+    return joined(
+        [
+            _Problems(form, u, target[part], weight[part], bounds, delta).solve(start[part])
+            for part in (slice(begin, begin + size) for begin in range(0, rows, size))
+        ]
     )
+
+
+def joined(parts):
+    """Solutions of several sets of problems as one."""
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(Solution))
+    return Solution(*map(np.concatenate, columns))
 
 
 class _Problems:
