@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scaling import finished as importer
 from scaling import laws, selections
 
 B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
-STEPS = sorted({1, *(round(s) for s in np.geomspace(15, S, 14))})
 SIZES = [(1, 8, 1), (1, 16, 1), (2, 16, 2), (2, 24, 2), (2, 32, 2), (2, 48, 3), (3, 64, 4), (4, 96, 4)]
 SETS = {"cloud": 0.28, "comments": 0.45, "code": 0.62, "readmes": 0.94, "licences": 1.15, "headers": 1.9}
 BYTES_PER_TOKEN = 1.94
 
 
-def study(experiments=("size", "data", "shape"), transfer=SETS, name="transformer", diverged=None):
+def study(experiments=("size", "long", "data", "shape"), transfer=SETS, name="transformer", diverged=None):
     """Tables, fits, study.json and manifest.json of a simulated study, as a dict of plain values.
 
     ``transfer`` maps transfer sets to their offsets in nats, ``name`` begins the name of every run, and the
@@ -28,8 +28,8 @@ def study(experiments=("size", "data", "shape"), transfer=SETS, name="transforme
     """
     random = np.random.default_rng(0)
     runs, curves, evaluations = {}, [], []
-    for experiment, shape, D in _grid(experiments):
-        run = _run(name, shape, D, random)
+    for experiment, shape, D, planned in _grid(experiments):
+        run = _run(name, shape, D, planned, random)
         if run["run"] in runs:
             runs[run["run"]]["experiments"].append(experiment)
             continue
@@ -37,7 +37,7 @@ def study(experiments=("size", "data", "shape"), transfer=SETS, name="transforme
         runs[run["run"]] = run
         curves += _curve(run, random)
         evaluations += _evaluate(run, transfer, random)
-        if run["N"] == diverged and D == D_ALL:
+        if run["N"] == diverged and D == D_ALL and planned == S:
             run["status"] = "diverged"
             for row in (run, *(row for row in curves + evaluations if row["run"] == run["run"])):
                 row |= {key: math.nan for key in row if "loss" in key and key != "loss_by_position"}
@@ -54,6 +54,43 @@ def study(experiments=("size", "data", "shape"), transfer=SETS, name="transforme
     }
 
 
+def finished(points=90):
+    """What :func:`study` gives, of runs that somebody else finished: N, D and a loss of each, no shape."""
+    random = np.random.default_rng(0)
+    law, rows = laws.LAWS["chinchilla"], []
+    for index, (N, D) in enumerate(zip(*np.exp(random.uniform(19, 24, (2, points))), strict=True)):
+        loss = float(law.published(N=N, D=D)[0] * np.exp(random.normal(0, 0.003)))
+        counts = {
+            "N": round(N),
+            "D": round(D),
+            "tokens": round(D),
+            "epochs": 1.0,
+            "flops_per_token_6N": 6 * N,
+        }
+        losses = {"test_loss": loss, "best_test_loss": loss, "test_loss_se": math.nan}
+        rows.append(
+            {"run": f"row{index + 1}", "experiments": ["size"], "status": "finished", **counts, **losses}
+        )
+    runs = pa.Table.from_pylist(rows, importer.RUN).to_pylist()
+    wanted = laws.available(["size"], curves=False)
+    return {
+        "tables": {"runs": runs, "curves": [], "evaluations": []},
+        "fits": {
+            law: selections.fit_law(law, runs, [], resamples=60, seed=0, delta=0.01)[0] for law in wanted
+        },
+        "study": {
+            **{"study": "published", "config": {"study": "published", "finished": {"file": "runs.csv"}}},
+            **{"versions": {"python": "3.12.0"}, "runs": []},
+        },
+        "manifest": None,
+        "finished": {
+            **{"file": "somewhere/runs.csv", "sha256": "ef" * 32, "rows_read": points + 2, "runs": points},
+            **{"derived": ["D = tokens"], "where": {}},
+            "dropped": [{"run": "row91", "row": 91, "loss": 5.25, "reason": "the largest loss"}],
+        },
+    }
+
+
 def write(study, folder):
     """Write a simulated study under ``folder`` where the pipeline would; returns the folder."""
     folder = Path(folder)
@@ -65,11 +102,12 @@ def write(study, folder):
         (folder / "fits" / f"{law}.json").write_text(json.dumps(fit))
     (folder / "study.json").write_text(json.dumps(study["study"]))
     (folder / "data" / "manifest.json").write_text(json.dumps(study["manifest"]))
+    (folder / "finished.json").write_text(json.dumps(study.get("finished")))
     return folder
 
 
 def _grid(experiments):
-    """Triples (experiment, (n_layer, d_model, n_head, d_ff), D)."""
+    """Quadruples (experiment, (n_layer, d_model, n_head, d_ff), D, S)."""
     full = [(L, d, h, 4 * d) for L, d, h in SIZES]
     grid = {
         "size": [(shape, D_ALL) for shape in full],
@@ -89,17 +127,19 @@ def _grid(experiments):
             ]
         ],
     }
-    return [(experiment, *point) for experiment in experiments for point in grid[experiment]]
+    points = [(experiment, *point, S) for experiment in experiments for point in grid.get(experiment, [])]
+    longer = [("long", shape, D_ALL, k * S) for shape in full[:4] for k in (2, 4)]
+    return points + (longer if "long" in experiments else [])
 
 
-def _run(name, shape, D, random):
+def _run(name, shape, D, planned, random):
     L, d, h, ff = shape
     N = 2 * d * L * (2 * d + ff)
-    steps, status = (S, "finished") if D == D_ALL else (min(S, round(120 * (D / 40_000) ** 0.8)), "stopped")
+    early = min(planned, round(120 * (D / 40_000) ** 0.8))
+    steps, status = (planned, "finished") if D == D_ALL else (early, "stopped")
     loss = _loss(shape, D, steps) + random.normal(0, 0.008)
-    slug = (
-        f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{'all' if D == D_ALL else D}_b2048-s1500_cosine-lr0.02_seed0-1a2b3c"
-    )
+    data = "all" if D == D_ALL else D
+    slug = f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{data}_b2048-s{planned}_cosine-lr0.02_seed0-1a2b3c"
     speed = 2.3e5 / (1 + N / 30_000)
     return {
         **{"run": slug, "experiments": [], "architecture": "transformer"},
@@ -107,7 +147,7 @@ def _run(name, shape, D, random):
         **{"N": N, "N_total": N + (N_VOCAB + N_CTX) * d},
         **{"flops_per_token_6N": 6 * N, "flops_per_token_head": 6 * (N + N_VOCAB * d)},
         **{"flops_per_token_attention": 6 * (N + N_VOCAB * d + L * N_CTX * d)},
-        **{"D": D, "B": B, "S": S, "steps": steps, "tokens": steps * B, "epochs": steps * B / D},
+        **{"D": D, "B": B, "S": planned, "steps": steps, "tokens": steps * B, "epochs": steps * B / D},
         **{"learning_rate": 0.02 * (32 / d) ** 0.5, "warmup": 50, "seed": 0, "status": status},
         **{"test_loss": loss, "test_loss_se": 0.011, "train_loss": loss - 0.03},
         **{"best_step": steps, "best_test_loss": loss, "best_test_loss_se": 0.011},
@@ -132,7 +172,7 @@ def _loss(shape, D, step):
 
 def _curve(run, random):
     shape = (run["n_layer"], run["d_model"], run["n_head"], run["d_ff"])
-    steps = [step for step in STEPS if step < run["steps"]] + [run["steps"]]
+    steps = sorted({1, *(round(s) for s in np.geomspace(15, run["steps"], 14))})
     losses = [_loss(shape, run["D"], step) + random.normal(0, 0.008) for step in steps[:-1]] + [
         run["test_loss"]
     ]

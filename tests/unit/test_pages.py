@@ -10,8 +10,10 @@ from html.parser import HTMLParser
 import page as page_script
 import pytest
 import simulated
+from scaling import selections
 from scaling.charts import catalog, wording
-from scaling.pages import content, render
+from scaling.offsets import offsets
+from scaling.pages import content, fits, render, runs
 
 HOSTILE = "</script><b>bold</b>\"'`&"
 
@@ -62,7 +64,8 @@ def write(tmp_path_factory):
 
     def write(study):
         path = base / "written.html"
-        shown = content.page(study["study"], study["tables"], study["fits"], study["manifest"])
+        records = (study[key] for key in ("study", "tables", "fits", "manifest"))
+        shown = content.page(*records, study.get("finished"))
         render.write_page(path, "frontier.html", library, **shown)
         return path.read_text(encoding="utf-8")
 
@@ -126,75 +129,196 @@ def test_lead_and_key_numbers_are_computed(text, study):
     assert f"{wording.words(tokens)} tokens" in lead
     assert f"{flops / 10**13:.1f} × 1013 FLOPs" in lead
     for law in ("L_N", "L_D", "L_C", "N_opt"):
-        parameter = wording.exponent(study["fits"][law])
+        (parameter,) = wording.exponents(study["fits"][law])
         sign = "" if law == "N_opt" else "−"
-        measured, paper = wording.readable(parameter["value"]), f"{parameter['published']:g}"
-        assert f"to the power {sign}{measured} (the paper: {sign}{paper})" in lead
+        measured, published = wording.readable(parameter["value"]), f"{parameter['published']:g}"
+        assert f"to the power {sign}{measured} (published: {sign}{published})" in lead
+    assert not study["fits"]["chinchilla"]["certificate"]["passed"]
+    assert lead.endswith("Not certified, and so not drawn: L = E + A / Nα + B / Dβ.")
+    assert "by L(N, D)" not in lead
+    assert "β/(α+β)" not in plain(re.search(r'<dl class="numbers">(.*?)</dl>', text, re.DOTALL)[1])
 
 
 def test_table_of_exponents_holds_the_numbers_of_the_fits(page, study):
-    fits = study["fits"] | {"N_opt-with_head": study["fits"]["N_opt"]["with_head"]}
-    shown = {f"{law}-{key}": p for law, fit in fits.items() for key, p in fit["parameters"].items()}
-    assert set(page.named) == set(shown)
-    for row, parameter in shown.items():
-        measured, interval, published, *_ = filter(re.compile(r"\s*\d").match, page.named[row])
+    blocks = {
+        "-".join(filter(None, [law, name])): block
+        for law, fit in study["fits"].items()
+        for name, block in selections.blocks(fit).items()
+        if "parameters" in block
+    }
+    shown = {
+        f"{name}-{key}": (number, block["certificate"]["passed"])
+        for name, block in blocks.items()
+        for key, number in (block["parameters"] | block["derived"]).items()
+    }
+    assert {"N_opt-with_head-p_N", "chinchilla-E", "L_ND-data_exponent"} < set(shown)
+    named = {row: cells for row, cells in page.named.items() if "-form-" not in row}
+    assert set(named) == set(shown)
+    for row, (parameter, passed) in shown.items():
+        _, measured, interval, published, verdict = named[row]
         low, high = interval.split(" to ")
         for cell, key in ((measured, "value"), (low, "low"), (high, "high"), (published, "published")):
             assert number(cell) == pytest.approx(parameter[key], rel=6e-3), (row, key)
+        brackets = {cell.strip()[0] == "(" for cell in (measured, interval)}
+        assert brackets == {not passed}
+        assert (verdict == "not certified") == (not passed)
 
 
 def number(cell):
     """The first number of a cell: '8.8 × 1013eq. 1.1' is 8.8e13, its power having been raised."""
-    found = re.match(r"([\d.]+)(?: × 10(−?\d+))?", cell.strip())
+    found = re.match(r"\(?([\d.]+)(?: × 10(−?\d+))?", cell.strip())
     return float(f"{found[1]}e{(found[2] or '0').replace('−', '-')}")
+
+
+def test_certificate_and_forecast_stand_by_every_fit(text, study):
+    section = plain(re.search(r'<section id="exponents".*?</section>', text, re.DOTALL)[0])
+    for fit in study["fits"].values():
+        for block in selections.blocks(fit).values():
+            certificate, holdout = block["certificate"], block["holdout"]
+            assert f"{certificate['agreeing']} of {certificate['starts']} starts agree" in section
+            assert f"Forecast of the largest tenth of compute: {wording.forecast(block)}" in section
+            if holdout["points"] > 1 and holdout["within"] is not None:
+                assert f"{holdout['within']} of {holdout['points']} points inside their own." in section
+            for reason in certificate["reasons"]:
+                assert wording.greek(reason) in section
+    failed = [
+        fit
+        for fit in study["fits"].values()
+        for b in selections.blocks(fit).values()
+        if b["certificate"]["reasons"]
+    ]
+    assert section.count("Not certified:") == len(failed) > 0
+
+
+def test_what_others_published_is_told_once_a_source():
+    def others(*pairs):
+        return [{"value": value, "source": source} for value, source in pairs]
+
+    parameters = [
+        {
+            "symbol": "α",
+            "comparisons": others((0.3, "A et al.: first"), (0.2, "A et al.: then"), (0.5, "B, eq. 2")),
+        },
+        {"symbol": "β", "comparisons": others((0.4, "B, eq. 2"))},
+    ]
+    assert fits.elsewhere(parameters) == ["α 0.2 to 0.3 in A et al.", "α 0.5, β 0.4 in B, eq. 2"]
+
+
+def test_rivals_are_told_apart_by_two_standard_errors():
+    good, bad = {"passed": True, "reasons": []}, {"passed": False, "reasons": ["L_inf is open"]}
+
+    def verdict(value, se, certificate=good, law=True):
+        rival = {"difference": {"value": value, "se": se}, "certificate": certificate}
+        return fits.preference(rival, law)
+
+    assert verdict(0.5, 0.2) == "worse"
+    assert verdict(-0.5, 0.2) == "better"
+    assert verdict(0.5, 0.3) == verdict(-0.5, 0.3) == "not told apart"
+    assert verdict(4e-6, 1e-7) == "not told apart"
+    assert verdict(0.5, 0.2, bad) == "worse; not certified: L_∞ is open"
+    assert verdict(0.5, 0.2, law=False) == "not compared, since the law is not certified"
+    assert fits.preference({"unfitted": "too few points"}, True) == "not fitted: too few points"
+
+
+def test_law_whose_own_error_is_unknown_says_why(study):
+    fit = study["fits"]["L_N"]
+    law, *others = fit["rivals"]
+    unknown = {"name": "law", "formula": law["formula"], "unfitted": "too few runs"}
+    others = [{key: value for key, value in rival.items() if key != "difference"} for rival in others]
+    first, *rows = fits.forms(fit | {"rivals": [unknown, *others]})
+    assert (first["error"], first["verdict"]) == ("–", "error unknown: too few runs")
+    assert {row["verdict"].split(";")[0] for row in rows} == {"not compared"}
+
+
+def test_forms_stand_beside_each_other(page, study, text):
+    for law, fit in study["fits"].items():
+        rows = [cells for row, cells in page.named.items() if row.startswith(f"{law}-form-")]
+        assert [cells[1] for cells in rows] == ["the law", *(r["name"] for r in fit.get("rivals", [])[1:])][
+            : len(rows)
+        ]
+        assert len(rows) == len(fit.get("rivals", []))
+        for cells, rival in zip(rows, fit["rivals"], strict=True):
+            if "error_percent" in rival:
+                assert number(cells[2]) == pytest.approx(rival["error_percent"], rel=0.06)
+            assert ("difference" in rival) == (cells[3] != "–")
+    assert not fit["rivals"]
+    assert "Kaplan et al. 2020, figure 23" in plain(text)
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "unit", "expected"),
     [
-        (0.07, 0.06, 0.08, None, "interval contains the paper's value"),
-        (0.09, 0.08, 0.10, None, "steeper than the paper's"),
-        (0.05, 0.04, 0.06, None, "shallower than the paper's"),
-        (2.0, 1.0, 3.0, "tokens", "larger than the paper's"),
+        (0.07, 0.06, 0.08, None, "interval contains the published value"),
+        (0.09, 0.08, 0.10, None, "steeper than published"),
+        (0.05, 0.04, 0.06, None, "shallower than published"),
+        (2.0, 1.0, 3.0, "tokens", "larger than published"),
     ],
 )
 def test_verdict_is_computed(value, low, high, unit, expected):
     parameter = {"value": value, "low": low, "high": high, "unit": unit, "published": 0.076}
-    assert content.verdict(parameter) == expected
+    assert fits.verdict(parameter) == expected
+    assert fits.verdict(parameter | {"published": None}) == ""
 
 
 def test_left_out_runs_are_listed_with_reasons(text, study):
     listed = plain(re.search(r'<ul class="excluded">(.*?)</ul>', text, re.DOTALL)[1])
     for law, fit in study["fits"].items():
-        assert fit["excluded"], law
-        for item in fit["excluded"]:
+        assert fit["data"]["excluded"], law
+        for item in fit["data"]["excluded"]:
             assert f"{item['run']} {item['reason']}" in listed
     assert listed.count("diverged") == 1
 
 
 def test_table_of_runs_holds_every_run(page, study):
-    rows = {row[-1]: row for row in page.rows["runs"][1:]}
+    headings, *rows = page.rows["runs"]
+    rows = {row[-1]: dict(zip(headings, row, strict=True)) for row in rows}
     assert set(rows) == {run["run"] for run in study["tables"]["runs"]}
     for run in study["tables"]["runs"]:
-        row = [cell.strip() for cell in rows[run["run"]]]
-        assert row[:5] == [
-            f"{run['N']:,}",
-            *(str(run[key]) for key in ("n_layer", "d_model", "d_ff", "n_head")),
+        row = rows[run["run"]]
+        assert row["N"] == f"{run['N']:,}"
+        assert [row[key] for key in ("n_layer", "d_model", "d_ff", "n_head")] == [
+            str(run[key]) for key in ("n_layer", "d_model", "d_ff", "n_head")
         ]
-        expected = (
-            "–" if run["status"] == "diverged" else f"{run['test_loss']:.3f} ± {run['test_loss_se']:.3f}"
-        )
-        assert row[8] == expected
-        assert row[13] == run["status"]
+        loss = f"{run['test_loss']:.3f} ± {run['test_loss_se']:.3f}"
+        assert row["test loss (nats)"] == ("–" if run["status"] == "diverged" else loss)
+        assert row["status"] == run["status"]
+        assert row["recipe"] == f"S {run['S']}"
+        assert row["experiments"] == ", ".join(run["experiments"])
 
 
 def test_table_of_sets_and_origins(text, page, study):
-    assert [row[0].split()[0] for row in page.rows["sets"][1:]] == ["test", *simulated.SETS]
+    headings, *rows = page.rows["sets"]
+    assert [row[0].split()[0] for row in rows] == ["test", *simulated.SETS]
+    found = offsets(study["tables"]["runs"], study["tables"]["evaluations"])
+    for cells in rows[1:]:
+        row = dict(zip(headings, cells, strict=True))
+        mean, drift = (found[row["set"]][key] for key in ("mean", "drift"))
+        assert row["mean offset, all sizes"].startswith(f"{wording.signed(mean['value'], 2)} (")
+        low, high = (wording.signed(drift[key], 3) for key in ("low", "high"))
+        assert row["its drift"].endswith(f"({low} to {high})")
+        constant = drift["low"] <= 0 <= drift["high"]
+        assert row["verdict"] == (
+            "constant within the interval" if constant else "rises" if drift["value"] < 0 else "falls"
+        )
     for wheel in study["manifest"]["wheels"]:
         assert wheel["sha256"] in text
         assert wheel["licence"] in text
     assert "n_vocab: 512" in text
     assert "torch 2.13.0" in text
+
+
+def test_columns_that_say_nothing_are_left_out():
+    def headings(**more):
+        rows = [
+            {"run": str(N), "N": N, "D": 10, "test_loss": 3.0, "experiments": ["size"]} | more for N in (1, 2)
+        ]
+        return [heading for heading, _ in runs.run_table(rows, [])["headings"]]
+
+    assert headings() == ["N", "D (tokens)", "test loss (nats)", "experiments", "run"]
+    assert headings(n_layer=None, learning_rate=float("nan"), tokens=10, best_test_loss=3.0) == headings()
+    assert "tokens seen" in headings(tokens=20)
+    assert "its best" in headings(best_test_loss=2.9)
+    assert "n_layer" in headings(n_layer=2)
 
 
 def test_table_headers_have_a_scope_and_images_a_text(page):
@@ -220,7 +344,9 @@ def test_missing_experiments_are_named_instead_of_empty_charts(write):
     lines = [plain(line) for line in re.findall(r'<p class="missing">(.*?)</p>', text)]
     assert "Not in this study: add data to experiments in the study's config." in lines
     assert "Not in this study: add shape to experiments in the study's config." in lines
-    assert len(specs(page)) == len(catalog.available(["size"])) == len(catalog.FIGURES) - 2
+    figures = [attributes["id"] for tag, attributes in page.elements if tag == "figure"]
+    assert figures[-2:] == ["overfitting", "shape"], "what is missing comes last"
+    assert len(specs(page)) == len(catalog.FIGURES) - 4
     assert "αD" not in "".join(cell for row in page.rows["exponents"] for cell in row)
 
 
@@ -232,19 +358,45 @@ def test_missing_fit_is_named(write, study):
 
 def test_law_that_could_not_be_fitted_says_why(write, study):
     reason = "L_D cannot be fitted: 0 usable runs"
-    page = Page(write(study | {"fits": study["fits"] | {"L_D": {"law": "L_D", "unfitted": reason}}}))
+    told = {key: study["fits"]["L_D"][key] for key in ("law", "formula", "source")} | {"unfitted": reason}
+    text = write(study | {"fits": study["fits"] | {"L_D": told}})
+    page = Page(text)
     assert len(specs(page)) == len(specs(Page(write(study)))) - 1
-    assert "αD" not in "".join(cell for row in page.rows["exponents"] for cell in row)
+    assert not any(row.startswith("L_D-") for row in page.named)
+    section = plain(re.search(r'<section id="exponents".*?</section>', text, re.DOTALL)[0])
+    assert "LD cannot be fitted: 0 usable runs." in section
+
+
+def test_a_reason_that_holds_for_every_convention_is_told_once(study):
+    fit, reason = study["fits"]["N_opt"], "N_opt cannot be fitted: 0 usable runs"
+    head = {"unfitted": reason, "convention": "output head counted"}
+    told = {key: fit[key] for key in ("law", "formula", "source")} | {"unfitted": reason, "with_head": head}
+    assert [entry["unfitted"] for entry in fits.exponents(told)] == [f"{reason}."]
+    one = fits.exponents(fit | {"with_head": head})
+    assert [(bool(entry["rows"]), entry["convention"]) for entry in one] == [
+        (True, ""),
+        (False, "output head counted"),
+    ]
 
 
 def test_exponents_as_markdown_are_those_of_the_fits(study):
-    fits = [study["fits"]["L_N"], {"law": "L_D", "formula": "L = D", "unfitted": "L_D cannot be fitted"}]
-    lines = content.markdown(fits).splitlines()
-    found = study["fits"]["L_N"]["parameters"]["alpha_N"]
+    law, failed = study["fits"]["L_N"], study["fits"]["chinchilla"]
+    shown = [
+        law,
+        {key: value for key, value in failed.items() if key != "with_total"},
+        {"law": "L_D", "formula": "L = D", "source": "", "unfitted": "none"},
+    ]
+    lines = fits.markdown(shown).splitlines()
+    found = law["parameters"]["alpha_N"]
     assert f"| α_N | {wording.readable(found['value'])} |" in lines[2]
     assert f"| {wording.readable(found['low'])} to {wording.readable(found['high'])} | 0.076 |" in lines[2]
-    assert lines[3] == "| L = D | | L_D cannot be fitted | | | | |"
-    assert {line.count("|") for line in lines} == {8}
+    assert f"| {wording.forecast(law)} | 64 of 64 starts agree | 7 runs | 7 points |" in lines[2]
+    assert [line.split(" | ")[1] for line in lines[3:6]] == ["α", "β", "p_N"]
+    for line in lines[3:6]:
+        assert line.split(" | ")[2][0] == "("
+        assert f"| not certified: {wording.reasons(failed)} |" in line
+    assert lines[6] == f"| L = D |  | none. |{6 * '  |'}"
+    assert {line.count(" | ") for line in lines} == {8}
 
 
 def test_figure_that_cannot_be_drawn_says_why(write):
@@ -260,14 +412,59 @@ def test_study_without_sizes_still_has_a_page(write):
     assert "NaN" not in plain(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
 
 
+def test_page_of_finished_runs_says_where_they_are_from(write):
+    study = simulated.finished()
+    text = write(study)
+    page = Page(text)
+    lead = plain(re.search(r'<p class="lead">(.*?)</p>', text, re.DOTALL)[1])
+    assert lead.startswith("90 finished runs of ")
+    assert "were read from runs.csv. Measured: the best size by L(N, D) goes with compute" in lead
+    assert "trained here" not in text
+    assert "The paper's models reach" not in text
+    assert [attributes["id"] for tag, attributes in page.elements if tag == "figure"] == ["loss_vs_ND"]
+    assert "sets" not in page.rows
+    assert not [tag for tag, a in page.elements if tag == "a" and a["href"] == "#sets"]
+    headings, *rows = page.rows["runs"]
+    assert headings == ["N", "D (tokens)", "test loss (nats)", "run"]
+    assert len(rows) == 90
+    footer = plain(re.search(r'<footer id="origins">.*</footer>', text, re.DOTALL)[0])
+    for told in ("sha256: " + "ef" * 32, "rows read: 92", "derived: D = tokens", "where: –"):
+        assert told in footer
+    assert "run row91, row 91, loss 5.25, reason the largest loss" in footer
+    assert "Text:" not in footer
+    assert "nan" not in plain(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)).lower().split()
+
+
+def test_finished_runs_of_which_no_law_could_be_made_have_a_page(write):
+    study = simulated.finished()
+    told = {
+        law: {"law": law, "formula": "L", "source": "", "unfitted": f"{law} cannot be fitted: because"}
+        for law in study["fits"]
+    }
+    text = write(study | {"fits": told})
+    assert specs(Page(text)) == []
+    assert "chinchilla cannot be fitted: because." in text
+
+
 def test_script_reads_what_the_pipeline_writes(tmp_path_factory, study, text, monkeypatch):
     folder = simulated.write(study, tmp_path_factory.getbasetemp())
+    assert made(folder, study, monkeypatch, "--manifest", str(folder / "data" / "manifest.json")) == text
+
+
+def test_script_needs_no_manifest_of_finished_runs(tmp_path_factory, write, monkeypatch):
+    study = simulated.finished()
+    folder = simulated.write(study, tmp_path_factory.getbasetemp())
+    assert made(folder, study, monkeypatch, "--finished", str(folder / "finished.json")) == write(study)
+
+
+def made(folder, study, monkeypatch, *more):
+    """The page that the script writes in ``folder``."""
+    fits = [str(folder / "fits" / f"{law}.json") for law in study["fits"]]
+    paths = ["--study", str(folder / "study.json"), "--tables", str(folder / "tables")]
     out = folder / "frontier.html"
-    inputs = {"study": "study.json", "tables": "tables", "fits": "fits", "manifest": "data/manifest.json"}
-    paths = [part for name, path in inputs.items() for part in (f"--{name}", str(folder / path))]
-    monkeypatch.setattr(sys, "argv", ["page.py", *paths, "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["page.py", *paths, *more, "--out", str(out), "--fits", *fits])
     page_script.main()
-    assert out.read_text(encoding="utf-8") == text
+    return out.read_text(encoding="utf-8")
 
 
 def test_script_element_cannot_be_closed_by_the_library(tmp_path, monkeypatch):
@@ -278,9 +475,23 @@ def test_script_element_cannot_be_closed_by_the_library(tmp_path, monkeypatch):
 
 def test_the_table_tells_runs_of_one_size_apart():
     shape = {"N": 512, "D": 1000, "d_ff": None, "n_head": None, "tied": True}
-    runs = [
+    rows = [
         shape | {"run": name, "architecture": "lstm", "optimizer": name, "B": 256}
         for name in ("adam", "adamw")
     ]
-    assert [row["recipe"] for row in content.run_rows(runs, [])] == ["optimizer adam", "optimizer adamw"]
-    assert content.run_rows(runs[:1], [])[0]["recipe"] == ""
+    assert [row["recipe"] for row in runs.run_rows(rows, [])] == ["optimizer adam", "optimizer adamw"]
+    assert runs.run_rows(rows[:1], [])[0]["recipe"] == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("L_∞ and N_0", "<var>L</var><sub>∞</sub> and <var>N</var><sub>0</sub>"),
+        ("C^p_N", "C<sup><var>p</var><sub>N</sub></sup>"),
+        ("L^(1/α_B)", "L<sup>1/<var>α</var><sub>B</sub></sup>"),
+        ("C^(β/(α+β))", "C<sup>β/(α+β)</sup>"),
+        ("3 × 10⁻⁷ < `size`", "3 × 10<sup>−7</sup> &lt; <code>size</code>"),
+    ],
+)
+def test_symbols_are_set_as_such(text, html):
+    assert render.symbols(text) == html

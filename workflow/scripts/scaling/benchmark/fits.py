@@ -153,11 +153,11 @@ def time_chinchilla(N, D, loss, *, rounds=5):
     points, resamples = [], []
     for seed in range(rounds):
         begin = time.perf_counter()
-        whole = problem.start(selection, np.random.default_rng(seed), CHINCHILLA_DELTA)
+        whole = problem.start(np.random.default_rng(seed), CHINCHILLA_DELTA)
         points.append(time.perf_counter() - begin)
         best = whole.theta[whole.objective.argmin()][None]
         begin = time.perf_counter()
-        problem.solve(selection.points(draw(len(runs), 4000, seed)), best, CHINCHILLA_DELTA)
+        problem.solve(draw(len(runs), 4000, seed), best, CHINCHILLA_DELTA)
         resamples.append(time.perf_counter() - begin)
     agreeing = int((whole.objective <= whole.objective.min() * (1 + fit.AGREE)).sum())
     parameters = problem.form.natural(best, problem.centre)[0].tolist()

@@ -16,12 +16,13 @@ def draw(tables, fits):
     y_ends = theme.domain([point["y"] for point in points])
     x = partial(theme.compute_axis, ends=x_ends)
     y = partial(theme.log_axis, alt.Y, ends=y_ends, title=f"best {theme.N_TITLE}", label=wording.si)
-    comparisons = wording.exponent(fit)["comparisons"]
-    chinchilla = [("Chinchilla's slope", c["value"]) for c in comparisons if "Hoffmann" in c["source"]]
+    (exponent,) = wording.exponents(fit)
+    comparisons = [other for other in exponent["comparisons"] if "Hoffmann" in other["source"]]
+    chinchilla = [("Chinchilla's slope", other["value"]) for other in comparisons]
     marks = theme.chart(points).mark_point(style="measured", filled=True, size=50, opacity=1)
     chart = alt.layer(
         *fitted.layers(fit, x, y, x_ends, chinchilla),
-        marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip("PF-days", "best N")),
+        marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip(points, "PF-days", "best N")),
         *theme.exponents(x_ends),
     )
     caption = (
@@ -29,4 +30,4 @@ def draw(tables, fits):
         f"{wording.finding(fit)}"
     )
     description = f"Best model size rising with training compute in PF-days, both logarithmic. {caption}"
-    return Drawing(chart, description, caption, (("measured", points), ("fit", fitted.band_rows(fit))))
+    return Drawing(chart, description, caption, (("measured", points), *fitted.series(fit)))

@@ -3,7 +3,6 @@
 import csv
 import importlib
 import json
-import math
 import textwrap
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +13,7 @@ import vl_convert
 
 from scaling import provenance
 from scaling.charts import catalog, theme
+from scaling.rows import finite
 from scaling.tables import read_table
 
 
@@ -105,7 +105,7 @@ def converged(runs, *experiments):
         for run in runs
         if set(experiments) & set(run["experiments"])
         and run["status"] != "diverged"
-        and math.isfinite(run["test_loss"])
+        and finite(run["test_loss"])
     ]
     if not kept:
         names = ", ".join(experiments)

@@ -1,4 +1,4 @@
-"""What the charts of a fitted law share: its points, its line and band, and lines of other slopes."""
+"""What the charts of a law of one input share: its points, its line and band, and lines of other slopes."""
 
 import altair as alt
 
@@ -6,28 +6,33 @@ from scaling.charts import theme, wording
 
 
 def points(fit, runs):
-    """The fit's own points: rows of run, shape, N, x, y and the ends of one standard error."""
+    """The fit's own points: rows of run, shape, N, inputs, x (the first of them), y and its error's ends."""
     by_name, data = {run["run"]: run for run in runs}, fit["data"]
-    errors = data["y_se"] or [None] * len(data["x"])
-    return [
-        theme.with_error({**theme.described(by_name[run]), "x": x, "y": y}, error)
-        for run, x, y, error in zip(data["run"], data["x"], data["y"], errors, strict=True)
-    ]
+    errors = data["y_se"] or [None] * len(data["y"])
+    found = []
+    for at, (run, y, error) in enumerate(zip(data["run"], data["y"], errors, strict=True)):
+        inputs = {name: values[at] for name, values in data["inputs"].items()}
+        row = {**theme.described(by_name[run]), **inputs, "x": next(iter(inputs.values())), "y": y}
+        found.append(theme.with_error(row, error))
+    return found
 
 
-def tooltip(x, y):
-    """The tooltip of a point whose axes are called ``x`` and ``y``."""
+def tooltip(rows, x, y):
+    """The tooltip of points, ``rows``, whose axes are called ``x`` and ``y``."""
     values = [alt.Tooltip("x:Q", format=".4~g", title=x), alt.Tooltip("y:Q", format=".4~r", title=y)]
-    return [*theme.run_tooltip(), *values]
+    return [*theme.run_tooltip(rows), *values]
 
 
 def layers(fit, x, y, ends, others=()):
     """Layers of a fitted law: its band, its line, and lines of other slopes through the middle of the line.
 
     ``x`` and ``y`` make the encoding of a field; ``ends`` are those of the x axis, which the other slopes
-    reach. The first of these is the paper's; ``others`` are more, as pairs (label, exponent).
+    reach. The first of these is the paper's; ``others`` are more, as pairs (label, exponent). A fit that
+    does not pass its certificate has none of them.
     """
-    band, exponent = band_rows(fit), wording.exponent(fit)
+    if not wording.certified(fit):
+        return []
+    band, (exponent,) = band_rows(fit), wording.exponents(fit)
     slopes = [("paper's slope", exponent["published"]), *others]
     value, interval = wording.readable(exponent["value"]), wording.percent(fit["interval"])
     names = [
@@ -51,6 +56,11 @@ def layers(fit, x, y, ends, others=()):
         style="fit", clip=True, aria=False
     )
     return [area.encode(x=x("x"), y=y("low"), y2="high:Q"), dashed.encode(**place), line.encode(**place)]
+
+
+def series(fit):
+    """The fitted line as a part of a drawing's data, ("fit", rows) in a tuple; empty if it is not drawn."""
+    return (("fit", band_rows(fit)),) if wording.certified(fit) else ()
 
 
 def band_rows(fit):

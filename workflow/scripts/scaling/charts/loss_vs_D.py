@@ -10,33 +10,34 @@ from scaling.charts.drawing import Drawing, converged
 
 def draw(tables, fits):
     """The :class:`Drawing`, from the table runs and the fit L_D: the best test loss of each run of `data`."""
-    fit = fits["L_D"]
+    fit, runs = fits["L_D"], converged(tables["runs"], "data")
     points = [
         theme.with_error(
             {**theme.described(run), "x": run["D"], "y": run["best_test_loss"]}, run["best_test_loss_se"]
         )
-        for run in converged(tables["runs"], "data")
+        for run in runs
     ]
     ends = theme.domain([point["x"] for point in points])
     x = partial(theme.log_axis, alt.X, ends=ends, title=theme.D_TITLE, label=wording.si)
     y = theme.loss_axis(points)
     sizes = {point["N"] for point in points}
-    base = theme.chart(points).encode(
-        x=x("x"), y=y("y"), color=theme.N_colour(sizes), tooltip=fitted.tooltip("D", "nats per token")
-    )
+    tooltip = fitted.tooltip(points, "D", "nats per token")
+    base = theme.chart(points).encode(x=x("x"), y=y("y"), tooltip=tooltip)
+    lines = base.mark_line(strokeWidth=1.4, aria=False)
     rings = theme.chart(fitted.points(fit, tables["runs"])).mark_point(
         style="measured", filled=False, fillOpacity=0, size=130, strokeWidth=1.3, aria=False
     )
     chart = alt.layer(
         *fitted.layers(fit, x, y, ends),
         theme.error_bars(points, x, y),
-        base.mark_line(strokeWidth=1.4, aria=False).encode(detail="N:Q"),
-        base.mark_point(filled=True, size=55, opacity=1),
+        lines.encode(stroke=theme.N_colour(sizes, alt.Stroke), detail="N:Q"),
+        base.mark_point(filled=True, size=55, opacity=1).encode(fill=theme.N_colour(sizes)),
         rings.encode(x=x("x"), y=y("y")),
-    )
+    ).resolve_legend(stroke="independent")
+    unseen = "; the most data were seen less than once" if any(run["epochs"] < 1 for run in runs) else ""
     caption = (
-        f"Each line is one of {len(sizes)} model sizes at its lowest test loss; the most data were seen less "
-        f"than once. Bars: one standard error; rings: the points of the fit. {wording.finding(fit)}"
+        f"Each line is one of {len(sizes)} model sizes at its lowest test loss{unseen}. Rings: the lowest at "
+        f"each D, the points of the law. {theme.bars(points)}{wording.finding(fit)}"
     )
     description = f"Test loss falling with training tokens, both logarithmic. {caption}"
-    return Drawing(chart, description, caption, (("measured", points), ("fit", fitted.band_rows(fit))))
+    return Drawing(chart, description, caption, (("measured", points), *fitted.series(fit)))

@@ -19,8 +19,8 @@ def draw(tables, fits):
     chart = alt.layer(
         *fitted.layers(fit, x, y, ends),
         theme.error_bars(points, x, y),
-        marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip("N", "nats per token")),
+        marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip(points, "N", "nats per token")),
     )
-    caption = f"Bars: one standard error of the test loss. {wording.finding(fit)}"
+    caption = f"{theme.bars(points)}{wording.finding(fit)}"
     description = f"Test loss falling with non-embedding parameters, both logarithmic. {caption}"
-    return Drawing(chart, description, caption, (("measured", points), ("fit", fitted.band_rows(fit))))
+    return Drawing(chart, description, caption, (("measured", points), *fitted.series(fit)))

@@ -14,10 +14,11 @@ from scaling.charts import wording
 WIDTH, HEIGHT = 560, 360
 INK, MUTED, GRID = "#1b1f27", "#5c6470", "#e6e8ec"
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
-N_TITLE, D_TITLE, C_TITLE = (
+N_TITLE, D_TITLE, C_TITLE, S_TITLE = (
     "non-embedding parameters N",
     "training set D (tokens)",
     "training compute C (PF-days)",
+    "training steps S",
 )
 LOSS_TITLE = "test loss (nats per token)"
 
@@ -171,20 +172,24 @@ def _mantissa_and_exponent(value):
     return base, str(int(exponent)).replace("-", "−")
 
 
-def N_colour(sizes, field="N"):
-    """Colour by N, from small (dark) to large (light), with a legend of the sizes or, if many, a gradient."""
+def N_colour(sizes, channel=alt.Fill):
+    """Colour by N, from small (dark) to large (light), of points (alt.Fill) or of lines (alt.Stroke).
+
+    That of points has a legend: of the sizes or, if they are many, a gradient. Vega would make symbols of it
+    if lines shared it, so a chart with both resolves the legend of stroke as independent.
+    """
     sizes = sorted(set(sizes))
     ends = [sizes[0], sizes[-1]] if len(sizes) > 1 else [sizes[0] / 2, sizes[0] * 2]
+    colour = channel("N", type="quantitative").scale(type="log", domain=ends)
+    if channel is alt.Stroke:
+        return colour.legend(None)
     if len(sizes) <= MOST_NAMED:
-        form = {"type": "symbol", "symbolType": "circle", **labelled(sizes, wording.si)}
+        form = {"type": "symbol", "symbolType": "circle", "symbolStrokeWidth": 0}
+        form |= labelled(sizes, wording.si)
     else:
         length = alt.ExprRef("min(width, 240)")
         form = {"type": "gradient", "gradientLength": length, **labelled(ticks(*ends, most=5), wording.si)}
-    return (
-        alt.Color(field, type="quantitative")
-        .scale(type="log", domain=ends)
-        .legend(title=N_TITLE, orient="top", direction="horizontal", **form)
-    )
+    return colour.legend(title=N_TITLE, orient="top", direction="horizontal", **form)
 
 
 def category(field, names, first=None):
@@ -208,13 +213,15 @@ def category(field, names, first=None):
 
 
 def described(run):
-    """What every row says of its run: name, shape and N."""
-    return {"run": run["run"], "shape": run.get("shape") or wording.shape(run), "N": run["N"]}
+    """What every row says of its run: name, shape where it is known, and N."""
+    shape = run.get("shape") or wording.shape(run)
+    return {"run": run["run"], **({"shape": shape} if shape else {}), "N": run["N"]}
 
 
-def run_tooltip():
-    """The part of a tooltip that says which run it is, for rows of :func:`described`."""
-    return [alt.Tooltip("run:N"), alt.Tooltip("shape:N"), alt.Tooltip("N:Q", format=",d")]
+def run_tooltip(rows):
+    """The part of a tooltip that says which run it is, for ``rows`` of :func:`described`."""
+    shape = [alt.Tooltip("shape:N")] if any("shape" in row for row in rows) else []
+    return [alt.Tooltip("run:N"), *shape, alt.Tooltip("N:Q", format=",d")]
 
 
 def with_error(row, error):
@@ -222,6 +229,11 @@ def with_error(row, error):
     if error is None or not math.isfinite(error):
         return row
     return {**row, "low": row["y"] - error, "high": row["y"] + error}
+
+
+def bars(rows):
+    """What a caption says of the bars of ``rows``: nothing where their errors are unknown."""
+    return "Bars: one standard error. " if any("low" in row for row in rows) else ""
 
 
 def error_bars(rows, x, y):

@@ -6,7 +6,9 @@ import altair as alt
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing, converged
+from scaling.offsets import offsets
 from scaling.provenance import UserError
+from scaling.selections import INTERVAL
 
 DURING, END = "during training", "end of training"
 
@@ -35,7 +37,7 @@ def draw(tables, fits):
         size=alt.Size("stage:O").scale(domain=[DURING, END], range=[16, 70]).legend(legend),
         tooltip=[
             "set:N",
-            *theme.run_tooltip(),
+            *theme.run_tooltip(points),
             alt.Tooltip("step:Q", format=",d"),
             alt.Tooltip("x:Q", format=".3f", title="test loss"),
             alt.Tooltip("y:Q", format=".3f", title="loss on this set"),
@@ -56,11 +58,13 @@ def draw(tables, fits):
         marks.mark_point(filled=True, opacity=0.9),
     )
     sizes = len({point["run"] for point in points})
-    offsets = [f"{name} {wording.signed(offset, 2)}" for name, offset in mean_offsets(points, names)]
+    found = offsets(tables["runs"], tables["evaluations"])
+    told = [f"{name} {apart(found[name]['mean'])}" for name in names if name in found]
+    stages = "during training and at its end" if DURING in {p["stage"] for p in points} else "at its end"
     caption = (
-        f"{wording.counted(sizes, 'run')}, each during training and at its "
-        "end; bars: one standard error. Mean offset from the test loss at the end, in nats per token: "
-        f"{', '.join(offsets)}."
+        f"{wording.counted(sizes, 'run')}, each {stages}. {theme.bars(points)}Mean offset from the test loss "
+        f"at the end, in nats per token, with its {wording.percent(INTERVAL)} interval: "
+        f"{', '.join(told)}."
     )
     description = f"Loss on {len(names)} sets of other text against in-distribution test loss. {caption}"
     return Drawing(chart, description, caption, (("measured", points),))
@@ -71,14 +75,14 @@ def measured(tables):
     sizes = {run["run"]: run for run in converged(tables["runs"], "size")}
     found = [e for e in tables["evaluations"] if e["run"] in sizes and math.isfinite(e["loss"])]
     test = {(e["run"], e["step"]): e["loss"] for e in found if e["set"] == "test"}
-    last = {run: max((step for name, step in test if name == run), default=None) for run in sizes}
+    last = {run: max((step or 0 for name, step in test if name == run), default=None) for run in sizes}
     points = [
         theme.with_error(
             {
                 **theme.described(sizes[e["run"]]),
                 "step": e["step"],
                 "set": e["set"],
-                "stage": END if e["step"] == last[e["run"]] else DURING,
+                "stage": END if (e["step"] or 0) == last[e["run"]] else DURING,
                 "x": test[e["run"], e["step"]],
                 "y": e["loss"],
             },
@@ -89,14 +93,13 @@ def measured(tables):
     ]
     if not points:
         raise UserError("no run was evaluated on a transfer set: add one to corpus.transfer in the config")
-    return sorted(points, key=lambda point: (point["N"], point["step"], point["set"]))
+    return sorted(points, key=lambda point: (point["N"], point["step"] or 0, point["set"]))
 
 
-def mean_offsets(points, names):
-    """Pairs (set, mean over the sizes of its loss less the test loss at the end of training)."""
-    final = [point for point in points if point["stage"] == END]
-    offsets = {name: [point["y"] - point["x"] for point in final if point["set"] == name] for name in names}
-    return [(name, sum(values) / len(values)) for name, values in offsets.items() if values]
+def apart(offset):
+    """An offset in words: '+0.28 (0.25 to 0.31)'; the interval only where there is one."""
+    value, low, high = (wording.signed(offset[key], 2) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})" if math.isfinite(offset["low"]) else value
 
 
 def nearest_first(points):

@@ -30,7 +30,7 @@ def draw(tables, fits):
     y = theme.loss_axis(points, title="loss (nats per token)")
     mark = theme.category("set:N", names, first=TEST)
     base = theme.chart(points).encode(x=x("x"), y=y("y"), color=mark["color"])
-    tooltip = ["set:N", *theme.run_tooltip(), alt.Tooltip("y:Q", format=".3f", title="nats per token")]
+    tooltip = ["set:N", *theme.run_tooltip(points), alt.Tooltip("y:Q", format=".3f", title="nats per token")]
     chart = alt.layer(
         base.mark_line(strokeWidth=1.4, aria=False),
         theme.error_bars(points, x, y).encode(color=mark["color"]),
@@ -38,7 +38,7 @@ def draw(tables, fits):
     )
     slopes = [f"{name} {wording.signed(slope, 3)}" for name, slope in slopes_in_N(points, [TEST, *names])]
     caption = (
-        "Loss at the end of training; bars: one standard error. Slope of a straight line in log-log: "
+        f"Loss at the end of training. {theme.bars(points)}Slope of a straight line in log-log: "
         f"{', '.join(slopes)}."
     )
     description = f"Loss on the test split and on {len(names)} other sets falling with model size. {caption}"

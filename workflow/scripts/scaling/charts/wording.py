@@ -1,8 +1,10 @@
 """How numbers read in charts, captions and pages."""
 
 import math
+import re
 
 DIGITS, RAISED = "−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+GREEK = {"alpha": "α", "beta": "β", "inf": "∞"}
 
 
 def significant(value, digits=3):
@@ -52,8 +54,8 @@ def published(value):
 
 
 def signed(value, places):
-    """A difference with its sign: −0.057, +0.28."""
-    return f"{value:+.{places}f}".replace("-", "−")
+    """A difference with its sign: −0.057, +0.28; what rounds to nothing is +0.00."""
+    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", "−")
 
 
 def percent(share):
@@ -71,20 +73,59 @@ def lowered(text):
     return text.translate(str.maketrans(RAISED, DIGITS))
 
 
-def exponent(fit):
-    """The exponent of a fitted power law: its one parameter without a unit."""
-    return next(parameter for parameter in fit["parameters"].values() if parameter["unit"] is None)
+def greek(text):
+    """Names of parameters as they are printed: 'alpha_N' -> 'α_N', 'L_inf' -> 'L_∞'."""
+    return re.sub(r"\b(alpha|beta)(?=_|\b)|(?<=_)inf\b", lambda name: GREEK[name[0]], text)
+
+
+def exponents(fit):
+    """The exponents of a fitted law: its parameters without a unit."""
+    return [parameter for parameter in fit["parameters"].values() if parameter["unit"] is None]
+
+
+def certified(fit):
+    """Whether a fit passed its certificate, so that it may be drawn and read as one."""
+    return fit["certificate"]["passed"]
+
+
+def reasons(fit):
+    """Why a fit did not pass its certificate, in words."""
+    return greek("; ".join(fit["certificate"]["reasons"]))
+
+
+def forecast(fit):
+    """How the law, fitted to the rest, forecasts the largest tenth of compute: 'off by 1.3 %, inside …'."""
+    holdout = fit["holdout"]
+    if holdout["error_percent"] is None:
+        return f"not possible: {holdout['reason']}"
+    place = "inside" if holdout["covered"] else "outside"
+    return f"off by {significant(holdout['error_percent'], 2)} %, {place} its interval"
 
 
 def finding(fit):
-    """A fitted law in a sentence: exponent, interval, the paper's value, the points behind it."""
-    parameter, data = exponent(fit), fit["data"]
+    """A fit in two sentences: what it measured beside what is published, and how well it forecasts."""
+    data = fit["data"]
+    points = f"{counted(data['points'], 'point')} of {counted(data['runs'], 'run')}"
+    if not certified(fit):
+        return (
+            f"The fit of {fit['formula']} to {points} is not drawn, since it does not pass its certificate: "
+            f"{reasons(fit)}."
+        )
+    interval = f"{percent(fit['interval'])} interval"
+    found = [measured(exponent, interval) for exponent in exponents(fit)]
+    implied = [f"; hence {n['formula']}, {measured(n, interval)}" for n in fit["derived"].values()]
     return (
-        f"Fitted: {fit['formula']} with {parameter['symbol']} = {readable(parameter['value'])}, "
-        f"{percent(fit['interval'])} interval {readable(parameter['low'])} to {readable(parameter['high'])}, "
-        f"from {counted(data['points'], 'point')} of {counted(data['runs'], 'run')}; the paper has "
-        f"{published(parameter['published'])}."
+        f"Fitted to {points}: {fit['formula']} with {' and '.join(found)}{''.join(implied)}. "
+        f"Forecast of the largest tenth of compute: {forecast(fit)}."
     )
+
+
+def measured(parameter, interval):
+    """A parameter, its interval and what is published: 'α_N = 0.0605 (90 % interval 0.05 to 0.07, …)'."""
+    value, low, high = (readable(parameter[key]) for key in ("value", "low", "high"))
+    known = parameter["published"]
+    beside = "" if known is None else f"; published: {published(known)}"
+    return f"{parameter['symbol']} = {value} ({interval} {low} to {high}{beside})"
 
 
 def counted(count, noun):
@@ -93,8 +134,12 @@ def counted(count, noun):
 
 
 def shape(run):
-    """A run's shape as a reader says it: '2 layers, width 32, feed-forward 128, 2 heads'."""
-    return (
-        f"{counted(run['n_layer'], 'layer')}, width {run['d_model']}, feed-forward {run['d_ff']}, "
-        f"{counted(run['n_head'], 'head')}"
-    )
+    """A run's shape as a reader says it, as far as it is known: '2 layers, width 32, 2 heads', or ''."""
+    layers, width, feed_forward, heads = (run.get(key) for key in ("n_layer", "d_model", "d_ff", "n_head"))
+    parts = [
+        layers and counted(layers, "layer"),
+        width and f"width {width}",
+        feed_forward and f"feed-forward {feed_forward}",
+        heads and counted(heads, "head"),
+    ]
+    return ", ".join(filter(None, parts))

@@ -1,9 +1,12 @@
 """What stands on the page of a study, computed from its tables and fits: sentences and rows, no markup."""
 
-import math
-
 from scaling import provenance
 from scaling.charts import catalog, drawing, wording
+from scaling.grid import file_name
+from scaling.pages.fits import excluded, exponents, forms
+from scaling.pages.runs import run_table, set_table
+from scaling.rows import finite
+from scaling.selections import blocks
 from scaling.units import pf_days
 
 CAVEAT = (
@@ -16,63 +19,88 @@ CAVEAT = (
     "text and have no meaning of their own."
 )
 
-RECIPE = (
-    "architecture", "reuse", "tied", "dropout", "precision", "optimizer", "schedule", "B", "S", "seed",
-)  # fmt: skip
-"""What the table of runs tells of a run beside its size, where the study varies it."""
+HEADLINES = (
+    ("L_N", "alpha_N", "α_N", "test loss goes with model size to the power", -1),
+    ("L_D", "alpha_D", "α_D", "with data to the power", -1),
+    ("L_C", "alpha_C", "α_C", "with compute to the power", -1),
+    ("N_opt", "p_N", "p_N", "the best size goes with compute to the power", 1),
+    ("chinchilla", "p_N", "p_N = β/(α+β)", "the best size by L(N, D) goes with compute to the power", 1),
+)
+"""Law, name of its exponent or of a number that follows from it, its label, what it says, its sign there."""
 
 
-def page(study, tables, fits, manifest):
+def page(study, tables, fits, manifest=None, finished=None):
     """Everything that the template of frontier.html shows, a dict.
 
-    ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law, ``manifest`` the corpus's own.
+    ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law in the order to show them, ``manifest``
+    the corpus's own, ``finished`` the record of the file of runs that were trained elsewhere.
     """
-    runs, carried = tables["runs"], drawing.experiments(tables["runs"])
+    runs, evaluations = tables["runs"], tables["evaluations"]
+    carried = drawing.experiments(runs)
     figures = [figure(name, tables, fits, carried) for name in catalog.FIGURES]
-    fits = {law: fits[law] for law in catalog.laws(carried) if "parameters" in fits.get(law, {})}
+    absent = [shown for shown in figures if "missing" in shown]
+    figures = [shown for shown in figures if "spec" in shown]
+    if not finished:  # what a file of runs cannot tell is not missing
+        figures += absent
+    every = [block for fit in fits.values() for block in blocks(fit).values() if "parameters" in block]
     return {
         "study": study["study"],
-        "lead": lead(runs, fits),
+        "finished": finished,
+        "lead": lead(runs, fits, finished),
         "key_numbers": key_numbers(runs, fits),
         "figures": figures,
-        "interval": " or ".join(sorted({wording.percent(fit["interval"]) for fit in fits.values()})),
-        "exponents": [block for fit in fits.values() for block in exponents(fit)],
+        "interval": " or ".join(sorted({wording.percent(block["interval"]) for block in every})),
+        "exponents": [row for fit in fits.values() for row in exponents(fit)],
+        "forms": {law: forms(fit) for law, fit in fits.items() if fit.get("rivals")},
         "excluded": excluded(runs, fits),
-        "caveat": CAVEAT,
-        "runs": run_rows(runs, tables["evaluations"]),
-        "sets": set_rows(runs, tables["evaluations"], manifest),
+        "caveat": None if finished else CAVEAT,
+        "runs": run_table(runs, evaluations, finished),
+        "sets": set_table(runs, evaluations),
         "config": study["config"],
         "config_digest": provenance.digest(study["config"]),
         "versions": study["versions"],
-        "wheels": manifest["wheels"],
-        "texts": manifest["sets"],
+        "wheels": manifest["wheels"] if manifest else [],
+        "texts": manifest["sets"] if manifest else {},
     }
 
 
-def lead(runs, fits):
-    """Two sentences: what was trained, and what the fits say of it."""
-    sizes, tokens = [run["N"] for run in runs], [run["tokens"] for run in runs]
+def lead(runs, fits, finished=None):
+    """What was trained or read, what the fits say of it, and which of them do not hold: sentences."""
+    sizes, tokens = [run["N"] for run in runs], sum(run["tokens"] for run in runs)
     flops = total_flops(runs)
-    trained = (
-        f"{wording.counted(len(runs), 'language model')} of {wording.words(min(sizes))} to "
-        f"{wording.words(max(sizes))} non-embedding parameters were trained here on "
-        f"{wording.words(sum(tokens))} tokens of text in all, {wording.scientific(flops)} FLOPs or "
-        f"{wording.scientific(pf_days(flops))} PF-days of training compute."
-    )
-    what = {
-        "L_N": ("test loss goes with model size to the power", -1),
-        "L_D": ("with data to the power", -1),
-        "L_C": ("with compute to the power", -1),
-        "N_opt": ("the best size goes with compute to the power", 1),
-    }
+    extent = f"{wording.words(min(sizes))} to {wording.words(max(sizes))}"
+    compute = f"{wording.scientific(flops)} FLOPs or {wording.scientific(pf_days(flops))} PF-days"
+    if finished:
+        first = (
+            f"{wording.counted(len(runs), 'finished run')} of {extent} parameters, trained elsewhere on "
+            f"{wording.words(tokens)} tokens in all with {compute} of training compute, were read from "
+            f"{file_name(finished['file'])}."
+        )
+    else:
+        first = (
+            f"{wording.counted(len(runs), 'language model')} of {extent} non-embedding parameters were "
+            f"trained here on {wording.words(tokens)} tokens of text in all, {compute} of training compute."
+        )
     found = [
-        f"{words} {wording.readable(sign * exponent['value'])} (the paper: "
-        f"{wording.published(sign * exponent['published'])})"
-        for law, (words, sign) in what.items()
-        if law in fits
-        for exponent in [wording.exponent(fits[law])]
+        f"{words} {wording.readable(sign * number['value'])} (published: "
+        f"{wording.published(sign * number['published'])})"
+        for _, words, sign, number in headlines(fits)
     ]
-    return [trained, f"Measured: {', '.join(found)}."] if found else [trained]
+    failed = [fit["formula"] for fit in fits.values() if "parameters" in fit and not wording.certified(fit)]
+    return [
+        first,
+        *([f"Measured: {', '.join(found)}."] if found else []),
+        *([f"Not certified, and so not drawn: {', '.join(failed)}."] if failed else []),
+    ]
+
+
+def headlines(fits):
+    """Label, words, sign and number of HEADLINES, for the laws whose fit holds."""
+    return [
+        (label, words, sign, (fit["parameters"] | fit["derived"])[name])
+        for law, name, label, words, sign in HEADLINES
+        if "parameters" in (fit := fits.get(law, {})) and wording.certified(fit)
+    ]
 
 
 def total_flops(runs):
@@ -83,7 +111,7 @@ def total_flops(runs):
 def key_numbers(runs, fits):
     """Pairs (what, number) for the head of the page."""
     sizes = [run["N"] for run in runs]
-    losses = [run["best_test_loss"] for run in runs if math.isfinite(run["best_test_loss"])]
+    losses = [run["best_test_loss"] for run in runs if finite(run["best_test_loss"])]
     numbers = [
         ("runs", str(len(runs))),
         ("sizes N", f"{wording.si(min(sizes))} – {wording.si(max(sizes))}"),
@@ -92,10 +120,7 @@ def key_numbers(runs, fits):
     ]
     if losses:
         numbers.append(("best test loss", f"{min(losses):.2f} nats"))
-    return numbers + [
-        (exponent["symbol"], wording.readable(exponent["value"]))
-        for exponent in map(wording.exponent, fits.values())
-    ]
+    return numbers + [(label, wording.readable(number["value"])) for label, _, _, number in headlines(fits)]
 
 
 def figure(name, tables, fits, experiments):
@@ -109,98 +134,3 @@ def figure(name, tables, fits, experiments):
         return {"name": name, "title": title, "missing": line}
     spec = drawing.responsive(drawing.specification(drawn))
     return {"name": name, "title": title, "spec": spec, "caption": drawn.caption}
-
-
-def exponents(fit):
-    """What the table of exponents shows of a fit: one block for each convention that it is fitted in."""
-    law = fit["law"]
-    others_of = {f"{law}-{key}": block for key, block in fit.items() if key.startswith("with_")}
-    blocks = {law: fit} | {name: block for name, block in others_of.items() if "parameters" in block}
-    return [
-        {
-            "formula": fit["formula"],
-            "convention": block["x_label"].removeprefix(fit["x_label"]).strip(", "),
-            "data": [wording.counted(block["data"][f"{what}s"], what) for what in ("run", "point")],
-            "rows": [
-                {**row, "id": f"{name}-{key}", "verdict": verdict(row)}
-                for key, row in block["parameters"].items()
-            ],
-            "others": others(wording.exponent(fit)["comparisons"]) if block is fit else [],
-        }
-        for name, block in blocks.items()
-    ]
-
-
-def markdown(fits):
-    """The table of exponents as Markdown, for a terminal or a README; ``fits`` in the order to show them."""
-    lines = ["| law | exponent | measured | interval | paper | runs | points |", "|" + 7 * "---|"]
-    for fit in fits:
-        if "unfitted" in fit:
-            lines.append(f"| {fit['formula']} | | {fit['unfitted']} | | | | |")
-            continue
-        for block in exponents(fit):
-            name = ", ".join(filter(None, [fit["formula"], block["convention"]]))
-            for row in block["rows"]:
-                if row["unit"] is None:
-                    measured, low, high = (wording.readable(row[key]) for key in ("value", "low", "high"))
-                    cells = [name, row["symbol"], measured, f"{low} to {high}", str(row["published"])]
-                    lines.append(f"| {' | '.join([*cells, *block['data']])} |")
-    return "\n".join(lines) + "\n"
-
-
-def others(comparisons):
-    """Other published values, one line a source: pairs (value or range of values, source)."""
-    sources = {}
-    for other in comparisons:
-        sources.setdefault(other["source"].split(":")[0].split(",")[0], []).append(other)
-    return [
-        (wording.published(found[0]["value"]), found[0]["source"])
-        if len(found) == 1
-        else (" to ".join(wording.published(pick(o["value"] for o in found)) for pick in (min, max)), source)
-        for source, found in sources.items()
-    ]
-
-
-def verdict(parameter):
-    """How a measured parameter stands to the paper's, in a few words."""
-    published = parameter["published"]
-    if parameter["low"] <= published <= parameter["high"]:
-        return "interval contains the paper's value"
-    above, below = ("steeper", "shallower") if parameter["unit"] is None else ("larger", "smaller")
-    return f"{above if parameter['value'] > published else below} than the paper's"
-
-
-def excluded(runs, fits):
-    """Runs left out of fits: rows of run, the laws concerned and the reason; diverged runs always."""
-    reasons = {(run["run"], "diverged"): [] for run in runs if run["status"] == "diverged"}
-    for law, fit in fits.items():
-        for item in fit["excluded"]:
-            reasons.setdefault((item["run"], item["reason"]), []).append(law)
-    return [{"run": run, "reason": reason, "laws": laws} for (run, reason), laws in reasons.items()]
-
-
-def run_rows(runs, evaluations):
-    """The table of runs in order of N and D: each run and its last bits per byte on the test split."""
-    tested = sorted((e for e in evaluations if e["set"] == "test"), key=lambda e: e["step"])
-    last = {e["run"]: e["bits_per_byte"] for e in tested}
-    ordered = sorted(runs, key=lambda run: (run["N"], run["D"]))
-    varied = [key for key in RECIPE if len({str(run.get(key)) for run in runs}) > 1]
-    recipes = {run["run"]: ", ".join(f"{key} {run.get(key)}" for key in varied) for run in runs}
-    return [{**run, "bits_per_byte": last.get(run["run"]), "recipe": recipes[run["run"]]} for run in ordered]
-
-
-def set_rows(runs, evaluations, manifest):
-    """A row for each evaluated set, the test split first: final losses of the largest run of `size`."""
-    sizes = [run for run in runs if "size" in run["experiments"] and run["status"] != "diverged"]
-    if not sizes:
-        return []
-    largest = max(sizes, key=lambda run: run["N"])
-    found = [e for e in evaluations if e["run"] == largest["run"]]
-    end = max((e["step"] for e in found), default=None)
-    final = [e for e in found if e["step"] == end]
-    test = next((e["loss"] for e in final if e["set"] == "test"), math.nan)
-    order = sorted(final, key=lambda e: (e["set"] != "test", e["loss"]))
-    return [
-        {**e, "offset": e["loss"] - test, "N": largest["N"], "text": manifest["sets"].get(e["set"])}
-        for e in order
-    ]

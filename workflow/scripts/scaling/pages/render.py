@@ -12,9 +12,9 @@ from scaling import provenance
 from scaling.charts import drawing, wording
 
 TEMPLATES = Path(__file__).parent / "templates"
-SYMBOL = re.compile(r"\b([A-Za-zα-ω])_([A-Za-z]+)\b")
+SYMBOL = re.compile(r"\b([A-Za-zα-ω])_([A-Za-z0-9]+\b|∞)")
 CODE = re.compile("`([^`]+)`")
-POWER = re.compile(r"\^(\w+)")
+POWER = re.compile(r"\^(?:(\w+)|\(((?:[^()]|\([^()]*\))+)\))")
 RAISED = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 
@@ -63,7 +63,7 @@ def library(folder):
 def symbols(text):
     """Text as HTML with the symbols of the field set as such: subscripts, powers, `names`."""
     html = CODE.sub(r"<code>\1</code>", str(escape(text)))
-    html = POWER.sub(r"<sup>\1</sup>", html)
+    html = POWER.sub(lambda match: f"<sup>{match[1] or match[2]}</sup>", html)
     html = RAISED.sub(lambda match: f"<sup>{wording.lowered(match[0])}</sup>", html)
     return Markup(SYMBOL.sub(r"<var>\1</var><sub>\2</sub>", html))
 

@@ -1,0 +1,59 @@
+"""Whether loss on other text is the test loss and an offset, as Kaplan et al. 2020 find (section 3.2.2)."""
+
+import math
+
+import numpy as np
+
+from scaling.fitting.fit import FEWEST
+from scaling.fitting.resampling import draw, tails
+from scaling.rows import finite, sound
+from scaling.selections import INTERVAL
+
+RESAMPLES = 1000
+
+
+def offsets(runs, evaluations):
+    """The offset of each set from the test loss at the end of training, {set: result of :func:`offset`}.
+
+    ``runs`` and ``evaluations`` are rows of the tables; the runs are those of experiment `size`.
+    """
+    kept = {run["run"] for run in sound(runs, ("size",), "test_loss")[0]}
+    found = [row for row in evaluations if row["run"] in kept and finite(row["loss"])]
+    last = {}
+    for row in sorted(found, key=lambda row: row["step"] or 0):
+        if row["set"] == "test":
+            last[row["run"]] = row
+    pairs = {}
+    for row in found:
+        end = last.get(row["run"])
+        if end and row["set"] != "test" and row["step"] == end["step"]:
+            pairs.setdefault(row["set"], []).append((end["loss"], row["loss"]))
+    return {name: offset(*np.array(losses).T) for name, losses in pairs.items()}
+
+
+def offset(test, loss, *, resamples=RESAMPLES, seed=0):
+    """The mean of ``loss`` less ``test`` (runs,), in nats, and its drift, each {value, low, high}.
+
+    The drift is the slope of that difference against the test loss, by least squares: zero for an offset
+    that is one, negative where it rises as the test loss falls. The ends are those of an interval from
+    resampling runs, as for a law; NaN where there are fewer than three runs.
+    """
+    difference, runs = loss - test, len(test)
+    counts = np.concatenate([np.ones((1, runs)), draw(runs, resamples, seed)])
+    mean = counts @ difference / runs
+    centred = test - (counts @ test / runs)[:, None]
+    spread = (counts * centred**2).sum(1)
+    # draws of a single run leave rounding, no spread
+    usable = spread > 1e-9 * max(spread[0], 1e-9)
+    slope = np.full(len(counts), np.nan)
+    slope[usable] = (counts * centred * difference).sum(1)[usable] / spread[usable]
+    return {"runs": runs, "mean": _interval(mean, runs, 1), "drift": _interval(slope, runs, 2)}
+
+
+def _interval(values, runs, size):
+    """The first of ``values``, and the interval of the others, draws of a fit of ``size`` coefficients."""
+    value, drawn = float(values[0]), values[1:][np.isfinite(values[1:])]
+    if runs < FEWEST or not len(drawn) or not math.isfinite(value):
+        return {"value": value, "low": math.nan, "high": math.nan}
+    low, high = np.quantile(drawn, tails(INTERVAL, runs, size))
+    return {"value": value, "low": float(low), "high": float(high)}

@@ -1,0 +1,174 @@
+"""What a page tells of fits: measured beside published, forms beside each other, runs left out."""
+
+from scaling.charts import wording
+from scaling.selections import blocks
+
+
+def exponents(fit):
+    """What the table of exponents shows of a law: one entry for each convention that it is fitted in.
+
+    An entry has ``rows`` of parameters and of what they imply; where there is no fit it has none, and
+    ``unfitted`` says why, once if it is so for the same reason in every convention.
+    """
+    entries = {}
+    for name, block in blocks(fit).items():
+        about = [*filter(None, [block.get("convention")]), fit["source"]]
+        entry = {"formula": fit["formula"], "convention": block.get("convention", "")}
+        if "unfitted" in block:
+            entry |= {"rows": [], "unfitted": f"{block['unfitted']}.", "uncertified": ""}
+            entries.setdefault(block["unfitted"], entry | {"about": about})
+        else:
+            entry |= fitted(block, "-".join(filter(None, [fit["law"], name])))
+            entries[name] = entry | {"about": [*about, *entry["data"]]}
+    return list(entries.values())
+
+
+def fitted(block, name):
+    """One fit for the table of exponents; ``name`` begins the ids of its rows."""
+    data, passed = block["data"], wording.certified(block)
+    certificate, holdout = block["certificate"], block["holdout"]
+    rows = [
+        {"unit": "", "formula": ""}
+        | row
+        | {"id": f"{name}-{key}", "place": row["place"].split(", ")[-1]}
+        | {"verdict": verdict(row) if passed else "not certified"}
+        | {"measured": bracketed(wording.readable(row["value"]), block)}
+        | {"interval": bracketed(f"{wording.readable(row['low'])} to {wording.readable(row['high'])}", block)}
+        for key, row in (block["parameters"] | block["derived"]).items()
+    ]
+    each = f", {holdout['within']} of {wording.counted(holdout['points'], 'point')} inside their own"
+    condition = certificate["condition"]
+    return {
+        "rows": rows,
+        "unfitted": "",
+        "uncertified": "" if passed else wording.reasons(block),
+        "data": [wording.counted(data[f"{what}s"], what) for what in ("run", "point")],
+        "forecast": wording.forecast(block),
+        "each": "" if holdout["error_percent"] is None or holdout["points"] == 1 else each,
+        "agreeing": f"{certificate['agreeing']} of {certificate['starts']} starts agree",
+        "details": [
+            f"gradient {wording.scientific(certificate['gradient_norm'])} of what it could be",
+            f"condition {'infinite' if condition is None else wording.significant(condition, 2)}",
+            f"{block['dropped']} of {block['resamples']} resamples dropped",
+            f"residuals {wording.percent(block['rms_log_residual'])} (rms)",
+            f"Huber's δ {block['delta']:g}",
+        ],
+        "method": block["method"],
+        "elsewhere": elsewhere(block["parameters"].values()) if "law" in block else [],
+    }
+
+
+def verdict(parameter):
+    """How a measured parameter stands to the published one, in a few words."""
+    published = parameter["published"]
+    if published is None:
+        return ""
+    if parameter["low"] <= published <= parameter["high"]:
+        return "interval contains the published value"
+    exponent = parameter.get("unit", "") is None
+    above, below = ("steeper", "shallower") if exponent else ("larger", "smaller")
+    return f"{above if parameter['value'] > published else below} than published"
+
+
+def elsewhere(parameters):
+    """What others published, a text for each source: 'α 0.3478, β 0.3658 in Besiroglu et al. 2024'.
+
+    Of several values of a source there is the range.
+    """
+    told = {}
+    for parameter in parameters:
+        sources = {}
+        for other in parameter["comparisons"]:
+            sources.setdefault(other["source"].split(":")[0].split(",")[0], []).append(other)
+        for authors, found in sources.items():
+            ends = dict.fromkeys(wording.published(pick(o["value"] for o in found)) for pick in (min, max))
+            source = found[0]["source"] if len(found) == 1 else authors
+            told.setdefault(source, []).append(f"{parameter['symbol']} {' to '.join(ends)}")
+    return [f"{', '.join(values)} in {source}" for source, values in told.items()]
+
+
+def forms(fit):
+    """The rows of a law and of its rivals: name, formula, error, difference to the law's, verdict."""
+    certified = wording.certified(fit)
+    rows = [
+        {
+            **{"name": rival["name"], "formula": rival["formula"], "error": error(rival)},
+            **{"difference": difference(rival), "verdict": preference(rival, certified)},
+        }
+        for rival in fit["rivals"][1:]
+    ]
+    own = fit["rivals"][0] | {"certificate": fit["certificate"]}
+    failed = "" if certified else f"not certified: {wording.reasons(fit)}"
+    unknown = f"error unknown: {own['unfitted']}" if "unfitted" in own else ""
+    law = {"name": "the law", "formula": own["formula"], "error": error(own), "difference": "–"}
+    return [law | {"verdict": "; ".join(filter(None, [failed, unknown]))}, *rows]
+
+
+def error(rival):
+    """The error of a form on runs that it was not fitted to: '2.2 %'."""
+    found = rival.get("error_percent")
+    return "–" if found is None else bracketed(f"{wording.significant(found, 2)} %", rival)
+
+
+def difference(rival):
+    """How much more a rival errs than the law, with the standard error: '+0.68 ± 0.61'."""
+    if "difference" not in rival:
+        return "–"
+    value, se = rival["difference"]["value"], rival["difference"]["se"]
+    return bracketed(f"{wording.signed(value, 2)} ± {se:.2f}", rival)
+
+
+def bracketed(text, fit):
+    """A number of a fit as it stands in a table: in brackets where the fit does not hold."""
+    return text if wording.certified(fit) else f"({text})"
+
+
+def preference(rival, certified):
+    """Whether a rival errs less than the law, whose fit is ``certified`` or not: two standard errors decide.
+
+    Less than half of what the last digit shows is no difference.
+    """
+    if "unfitted" in rival:
+        return f"not fitted: {rival['unfitted']}"
+    failed = [] if wording.certified(rival) else [f"not certified: {wording.reasons(rival)}"]
+    if not certified or "difference" not in rival:
+        found = "not compared" if certified else "not compared, since the law is not certified"
+    else:
+        value, se = rival["difference"]["value"], rival["difference"]["se"]
+        apart = abs(value) > max(2 * se, 0.005)
+        found = ("better" if value < 0 else "worse") if apart else "not told apart"
+    return "; ".join([found, *failed])
+
+
+def markdown(fits):
+    """The table of exponents as Markdown, for a terminal or a README; ``fits`` in the order to show them."""
+    columns = (
+        "law", "exponent", "measured", "interval", "published", "forecast of the largest tenth",
+        "certificate", "runs", "points",
+    )  # fmt: skip
+    lines = [columns, ["---"] * len(columns)]
+    for fit in fits:
+        for entry in exponents(fit):
+            name = ", ".join(filter(None, [entry["formula"], entry["convention"]]))
+            if entry["unfitted"]:
+                lines.append([name, "", entry["unfitted"], *[""] * 6])
+                continue
+            failed = entry["uncertified"]
+            certificate = f"not certified: {failed}" if failed else entry["agreeing"]
+            for row in entry["rows"]:
+                if row["unit"]:
+                    continue
+                known = "" if row["published"] is None else wording.published(row["published"])
+                cells = [name, row["symbol"], row["measured"], row["interval"], known]
+                lines.append([*cells, entry["forecast"], certificate, *entry["data"]])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def excluded(runs, fits):
+    """Runs left out of fits: rows of run, the laws concerned and the reason; diverged runs always."""
+    reasons = {(run["run"], "diverged"): {} for run in runs if run["status"] == "diverged"}
+    for law, fit in fits.items():
+        for block in blocks(fit).values():
+            for item in block.get("data", {}).get("excluded", []):
+                reasons.setdefault((item["run"], item["reason"]), {})[law] = None
+    return [{"run": run, "reason": reason, "laws": list(laws)} for (run, reason), laws in reasons.items()]
