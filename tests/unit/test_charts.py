@@ -177,9 +177,10 @@ def test_a_fit_that_fails_its_certificate_is_not_drawn(name, study, drawings, ce
 
 
 def test_forecasts_read_as_what_they_are():
-    holdout = {"error_percent": 1.284, "covered": True, "within": 2, "points": 3}
-    assert wording.forecast({"holdout": holdout}) == "off by 1.3 %, inside its interval"
-    assert wording.forecast({"holdout": holdout | {"covered": False}}) == "off by 1.3 %, outside its interval"
+    holdout = {"error_percent": 1.284, "margin_percent": 2.04, "covered": True, "within": 2, "points": 3}
+    assert wording.forecast({"holdout": holdout}) == "off by 1.3 %, inside its interval of ± 2.0 %"
+    said = wording.forecast({"holdout": holdout | {"covered": False}})
+    assert said == "off by 1.3 %, outside its interval of ± 2.0 %"
     none = dict.fromkeys(holdout) | {"reason": "too few points"}
     assert wording.forecast({"holdout": none}) == "not possible: too few points"
 

@@ -21,7 +21,8 @@ def main():
     runs, curves = (tables.read_table(path).to_pylist() for path in (args.runs, args.curves))
     options = {"resamples": args.resamples, "seed": args.seed, "delta": args.delta}
     report, draws = selections.fit_law(args.law, runs, curves, **options)
-    print(*selections.remarks(report), sep="\n")
+    for remark in selections.remarks(report):
+        print(remark)
     columns = {key: pa.array(column, from_pandas=True) for key, column in draws.items()}
     tables.write_table(args.bootstrap, pa.table(columns))
     provenance.write_json(args.out, report)

@@ -99,7 +99,8 @@ def forecast(fit):
     if holdout["error_percent"] is None:
         return f"not possible: {holdout['reason']}"
     place = "inside" if holdout["covered"] else "outside"
-    return f"off by {significant(holdout['error_percent'], 2)} %, {place} its interval"
+    error, margin = (significant(holdout[f"{name}_percent"], 2) for name in ("error", "margin"))
+    return f"off by {error} %, {place} its interval of ± {margin} %"
 
 
 def finding(fit):

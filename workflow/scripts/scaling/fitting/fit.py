@@ -156,7 +156,8 @@ def _check(law, selection):
     for name, x in selection.inputs.items():
         different = len(np.unique(x))
         if different < FEWEST:
-            raise UserError(f"{different} different {name}, at least {FEWEST} are needed; {selection.remedy}")
+            found = f"{name} takes {different} value{'s' if different > 1 else ''}"
+            raise UserError(f"{found}, at least {FEWEST} are needed; {selection.remedy}")
     points, needed = len(selection.shown.y), len(law.parameters) + 1
     if points < needed:
         raise UserError(f"{points} points, at least {needed} are needed; {selection.remedy}")
@@ -260,16 +261,18 @@ def certify(problem, whole, names, drawn=None):
 def forecast(law, problem, counts, quantiles, *, seed, delta):
     """How well the law, fitted without the largest tenth of compute, predicts it: JSON values.
 
-    ``error_percent`` is the mean over the points held out, ``covered`` whether the mean of their departures
-    lies in the interval of its forecasts, ``within`` how many of them lie each in its own. A forecast is a
-    draw of the fit and, for each run, a residual of the fit at random: what the next run would show, not
-    where the law lies. Where too little is left to fit, the three are None and ``reason`` says so.
+    ``error_percent`` is the mean over the points held out; ``covered`` whether the mean of their departures
+    lies in the interval of its forecasts, ``margin_percent`` half the width of that; ``within`` how many of
+    them lie each in its own. A forecast is a draw of the fit and, for each run, a residual of the fit at
+    random: what the next run would show, not where the law lies. Where too little is left to fit, these
+    are None and ``reason`` says so.
     """
     selection, shown = problem.selection, problem.selection.shown
     held = largest(shown.compute)
     budget = shown.compute[held].min() if held.any() else np.inf
     kept = (selection.compute < budget).astype(float)
-    nothing = {"error_percent": None, "covered": None, "within": None, "points": int(held.sum())}
+    keys = ("error_percent", "margin_percent", "covered", "within")
+    nothing = dict.fromkeys(keys) | {"points": int(held.sum())}
     least = {name: len(np.unique(x[kept > 0])) for name, x in selection.inputs.items()}
     if not held.any() or (~held).sum() <= len(law.parameters) or min(least.values()) < FEWEST:
         return nothing | {"reason": "too few points of less compute to forecast from"}
@@ -293,8 +296,10 @@ def forecast(law, problem, counts, quantiles, *, seed, delta):
     error = _departure(law, truth, line[1:]) - noise
     low, high = np.quantile(error, quantiles, axis=0)
     ends = np.quantile(error.mean(1), quantiles)
+    unit = truth.mean() if law.y == "loss" else 1.0
     return {
         "error_percent": float(100 * np.abs(line[0] / truth - 1).mean()),
+        "margin_percent": float(100 * (ends[1] - ends[0]) / 2 / unit),
         "covered": bool(ends[0] <= ROUNDING and ends[1] >= -ROUNDING),
         "within": int(((low <= ROUNDING) & (high >= -ROUNDING)).sum()),
         "points": int(held.sum()),
