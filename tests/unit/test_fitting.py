@@ -145,7 +145,10 @@ def test_resamples_that_determine_nothing_are_dropped_counted_and_certified():
     assert np.isnan(draws["alpha_N"]).sum() == same_run_thrice
     share = round(100 * (1 - same_run_thrice / 300))
     assert not result["certificate"]["passed"]
-    assert result["certificate"]["reasons"] == [f"only {share} % of the resamples determine a fit"]
+    assert result["certificate"]["reasons"] == [
+        f"only {share} % of the resamples determine a fit",
+        "3 runs or values are too few for intervals of 2 parameters",
+    ]
 
 
 def test_a_term_that_the_points_do_not_show_fails_the_certificate():
@@ -170,30 +173,67 @@ def test_a_certificate_says_how_many_starts_agree():
     assert certificate["reasons"] == []
 
 
-def test_starts_that_end_in_different_places_fail_the_certificate():
+@pytest.mark.parametrize(
+    "losses",
+    [
+        4 * np.exp(np.random.default_rng(0).normal(0, 0.02, 9)),  # no trend
+        0.5 * SIZES**0.05 * np.exp(np.random.default_rng(1).normal(0, 0.005, 9)),  # rising with N
+        4 * np.exp(np.random.default_rng(2).normal(0, 1.0, 9)),  # nothing but scatter
+    ],
+)
+def test_losses_that_do_not_fall_fail_the_certificate(losses):
+    certificate = fit(select(SIZES, losses))[0]["certificate"]
+    assert not certificate["passed"]
+    assert any("bound" in reason for reason in certificate["reasons"])
+
+
+@pytest.fixture
+def solved():
+    """A problem, its fits from all starts, and a function to what its certificate has against it."""
     chosen = simulated.simulate("chinchilla", np.random.default_rng(0))
     problem = engine.Problem.of(LAWS["chinchilla"].form, chosen)
     whole = problem.start(np.random.default_rng(0), 0.01)
-    parameters = list(LAWS["chinchilla"].parameters)
-    assert engine.certify(problem, whole, parameters)["passed"]
-    whole.objective[1:40] *= 2
-    found = engine.certify(problem, whole, parameters)
-    assert found["reasons"] == ["only 25 of 64 starts agree with the best"]
-    whole.objective[1:40] /= 2
-    whole.moved[:] = 0
-    assert engine.certify(problem, whole, parameters)["reasons"] == ["the best fit is where it started"]
+    names = list(LAWS["chinchilla"].parameters)
+
+    def reasons(drawn=whole, quantiles=(0.05, 0.95), **changed):
+        found = engine.certify(problem, replace(whole, **changed), names, drawn, quantiles)
+        assert found["passed"] == (not found["reasons"])
+        return found["reasons"]
+
+    return problem, whole, reasons
 
 
-def test_resamples_that_end_at_a_bound_fail_the_certificate():
-    chosen = simulated.simulate("chinchilla", np.random.default_rng(0))
-    problem = engine.Problem.of(LAWS["chinchilla"].form, chosen)
-    whole = problem.start(np.random.default_rng(0), 0.01)
-    parameters, drawn = list(LAWS["chinchilla"].parameters), replace(whole, theta=whole.theta.copy())
-    drawn.theta[:3, 4] = problem.bounds[0][4]
-    assert engine.certify(problem, whole, parameters, drawn)["passed"]
-    drawn.theta[:4, 4] = problem.bounds[0][4]
-    found = engine.certify(problem, whole, parameters, drawn)
-    assert found["reasons"] == ["in 6 % of the resamples a parameter ran into a bound"]
+def test_each_fault_fails_the_certificate_alone(solved):
+    problem, whole, reasons = solved
+    assert reasons() == []
+    first, worse = whole.objective.argmin(), whole.objective * np.where(np.arange(64) < 24, 1, 2)
+    agreeing = (worse <= worse.min() * (1 + 1e-6)).sum()
+    assert reasons(objective=worse) == [f"only {agreeing} of 64 starts agree with the best"]
+    assert reasons(gradient=np.full(64, 3e-3)) == ["its gradient is 3e-03 of what it could be, not zero"]
+    assert reasons(condition=np.full(64, np.inf)) == ["its parameters cannot be told apart"]
+    assert reasons(moved=np.zeros(64)) == ["the best fit is where it started"]
+    stuck = whole.theta.copy()
+    stuck[first, 4] = problem.bounds[0][4]
+    assert reasons(theta=stuck) == ["the points do not determine E, which ran into a bound"]
+    few = "56 runs or values are too few for intervals of 5 parameters"
+    assert reasons(quantiles=(1e-4, 1 - 1e-4)) == [few]
+
+
+def test_what_the_resamples_tell_against_a_fit(solved):
+    problem, whole, reasons = solved
+    lost = replace(whole, converged=np.arange(64) >= 7)
+    assert reasons(lost) == ["only 89 % of the resamples determine a fit"]
+    for count, expected in ((3, []), (4, ["in 6 % of the resamples a parameter ran into a bound"])):
+        theta = whole.theta.copy()
+        theta[:count, 4] = problem.bounds[0][4]
+        assert reasons(replace(whole, theta=theta)) == expected
+
+
+def test_runs_at_one_value_of_an_input_are_one_observation():
+    x = np.repeat(SIZES[::3], 5)
+    result = fit(select(x, noisy(np.random.default_rng(3), 0.01, x)))[0]
+    assert result["data"]["runs"] == 15
+    assert result["quantiles"] == pytest.approx(resampling.tails(0.9, 3, 2))
 
 
 # --- forecast -------------------------------------------------------------------------------------------
@@ -221,8 +261,26 @@ def test_a_forecast_knows_nothing_of_what_it_predicts():
     assert after["error_percent"] == pytest.approx(100 * abs(predicted / losses[-1] - 1), abs=0.5)
 
 
+def test_a_forecast_allows_for_what_seeds_differ_by_in_nats():
+    """The scatter of large losses is the same in nats, and so larger as a share, at small ones."""
+    rng, x = np.random.default_rng(4), np.geomspace(1e3, 1e9, 20)
+    losses = LAWS["L_N"].predict({"N": x}, {"alpha_N": 0.1, "N_c": 1e12}) + rng.normal(0, 0.05, 20)
+    margin = fit(select(x, losses))[0]["holdout"]["margin_percent"]
+    assert margin > 100 * 1.2 * 0.05 / losses[-1]
+
+
+def test_points_of_one_run_err_together_in_a_forecast():
+    rng, runs = np.random.default_rng(5), 12
+    x = np.geomspace(1e3, 1e9, 10 * runs)
+    owner = np.repeat(np.arange(runs), 10)
+    losses = LAWS["L_N"].predict({"N": x}, TRUTH) + rng.normal(0, 0.05, runs)[owner]
+    holdout = fit(select(x, losses, runs=owner))[0]["holdout"]
+    assert holdout["points"] == 12
+    assert holdout["margin_percent"] > 100 * 0.05 / losses[-1], "no smaller for ten points than for one"
+
+
 def test_too_little_to_forecast_from_is_said():
-    holdout = fit(select([1e3, 1e4, 1e5], [4.0, 3.5, 2.9]))[0]["holdout"]
+    holdout = fit(select([1e3, 1e4, 1e5, 1e6], [4.0, 3.5, 2.9, 2.5]))[0]["holdout"]
     assert holdout["covered"] is holdout["error_percent"] is holdout["within"] is None
     assert holdout["points"] == 1
     assert "too few points" in holdout["reason"]
@@ -286,8 +344,9 @@ def test_an_input_that_is_no_positive_number_is_named():
 
 
 def test_losses_that_are_all_equal_are_refused():
-    with pytest.raises(UserError, match="every loss is 4, so that nothing varies"):
-        fit(select(SIZES, np.full(9, 4.0)))
+    for losses in (np.full(9, 4.0), 4 + 1e-7 * np.arange(9)):
+        with pytest.raises(UserError, match="every loss is 4, so that nothing varies"):
+            fit(select(SIZES, losses))
 
 
 def test_inputs_that_move_together_are_refused():

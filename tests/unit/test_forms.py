@@ -89,9 +89,11 @@ def test_a_flat_line_has_a_finite_scale():
         assert 0 < scale < float("inf")
 
 
-def test_one_term_alone_has_no_bound_and_one_among_others_has():
-    u, v = np.zeros((1, 3)), np.log([3.0, 4.0, 5.0])
-    assert np.isinf(forms.power().bounds(u, v)).all()
-    low, high = forms.Irreducible(forms.power()).bounds(u, v)
-    assert np.isfinite(low).all()
-    assert np.isfinite(high).all()
+def test_exponents_are_bounded_at_zero_and_amplitudes_where_a_term_is_not_alone():
+    u, v = np.zeros((2, 3)), np.log([3.0, 4.0, 5.0])
+    falling, rising = forms.power().bounds(u, v), forms.power(forms.RISING).bounds(u, v)
+    assert [ends[0] for ends in falling] == [0, forms.STEEPEST]
+    assert [ends[0] for ends in rising] == [-forms.STEEPEST, 0]
+    assert np.isinf([ends[1] for ends in (*falling, *rising)]).all()
+    for ends in LAWS["chinchilla"].form.bounds(u, v):
+        assert np.isfinite(ends).all()

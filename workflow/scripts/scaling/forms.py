@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 STEEPEST = 10.0
-"""Largest exponent of a term among others; one alone has no bound."""
+"""Largest exponent. None is below zero: what rises where its law falls ends at that bound, or the reverse."""
 FAINTEST, LOUDEST = 12.0, 6.0
 """e-folds below the lowest and above the highest y within which a term among others is looked for: one that
 is e⁻¹² of the lowest y is not there."""
@@ -150,11 +150,11 @@ class Sum(Form):
 
     def bounds(self, u, v):
         low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
-        if len(self.terms) > 1:
-            for _, s, a in self._places():
+        for term, s, a in self._places():
+            if s is not None:
+                low[s], high[s] = (-STEEPEST, 0.0) if term.written is RISING else (0.0, STEEPEST)
+            if len(self.terms) > 1:
                 low[a], high[a] = v.min() - FAINTEST, v.max() + LOUDEST
-                if s is not None:
-                    low[s], high[s] = 0.0, STEEPEST
         return low, high
 
     def starts(self, u, v, rng, count):
@@ -162,7 +162,7 @@ class Sum(Form):
         for term, s, a in self._places():
             theta[:, a] = rng.uniform(v.min() - (len(self.terms) > 1) * 2, v.max(), count)
             if s is not None:
-                theta[:, s] = _slopes(u[term.x], v, rng, count)
+                theta[:, s] = _slopes(u[term.x], v, rng, count) * (-1 if term.written is RISING else 1)
         return theta
 
 
@@ -215,7 +215,10 @@ class Overfitting(Form):
 
 @dataclass(frozen=True)
 class Irreducible(Form):
-    """y = ``reducible`` + y_∞, a constant that no input lowers; its parameter comes last."""
+    """y = ``reducible`` + y_∞, a constant that no input lowers; its parameter comes last.
+
+    For a form that is no sum; a sum takes one :class:`Term` more.
+    """
 
     reducible: Form
 
@@ -237,9 +240,6 @@ class Irreducible(Form):
 
     def bounds(self, u, v):
         low, high = self.reducible.bounds(u, v)
-        if not np.isfinite(low).all():  # a term that is no longer alone
-            low, high = Sum((*self.reducible.terms, Term())).bounds(u, v)
-            return low, high
         return np.append(low, v.min() - FAINTEST), np.append(high, v.max() + LOUDEST)
 
     def starts(self, u, v, rng, count):

@@ -25,12 +25,14 @@ class IsoCompute:
     """Learning curves on a common grid of compute.
 
     ``runs``: rows in order of N; ``compute`` (G,) PF-days; ``loss`` (runs, G) ln of the lowest loss so far,
-    infinite where a run has no data; ``bracketed`` (runs, G) as :func:`bracketed` finds them.
+    infinite where a run has no data; ``reach`` (runs, G) the compute of the test point that a loss leans on,
+    at that compute or after it; ``bracketed`` (runs, G) as :func:`bracketed` finds them.
     """
 
     runs: list[dict]
     compute: np.ndarray
     loss: np.ndarray
+    reach: np.ndarray
     bracketed: np.ndarray
     excluded: dict[str, str]
 
@@ -57,7 +59,13 @@ def interpolate(runs, curves, convention):
     last = sorted(compute[-1] for compute, _ in spans.values())[-2]
     grid = np.linspace(first, max(first, last), GRID_POINTS)
     loss = np.array([np.interp(grid, *spans[run["run"]], left=np.inf, right=np.inf) for run in kept])
-    return IsoCompute(kept, np.exp(grid), loss, bracketed(column(kept, "N"), loss), excluded)
+    reach = np.array([_next(spans[run["run"]][0], grid) for run in kept])
+    return IsoCompute(kept, np.exp(grid), loss, np.exp(reach), bracketed(column(kept, "N"), loss), excluded)
+
+
+def _next(compute, grid):
+    """The first of ``compute``, in order, at or after each point of ``grid``; infinite past the last."""
+    return np.append(compute, np.inf)[np.searchsorted(compute, grid - 1e-9)]
 
 
 def past_warmup(runs, curves):

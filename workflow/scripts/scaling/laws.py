@@ -112,8 +112,12 @@ class Law:
     delta: float | None = None
 
     def predict(self, inputs, parameters):
-        """What the law predicts at ``inputs`` (name -> array) with ``parameters`` (name -> number)."""
-        u = np.log(np.array([np.atleast_1d(inputs[name]) for name in self.inputs], dtype=float))
+        """What the law predicts (P,) at ``inputs`` with ``parameters`` (name -> number).
+
+        Inputs (name -> number or (P,)) are broadcast against each other.
+        """
+        arrays = np.broadcast_arrays(*(np.atleast_1d(inputs[name]) for name in self.inputs))
+        u = np.log(np.array(arrays, dtype=float))
         values = np.array([[parameters[name] for name in self.parameters]])
         origin = np.zeros(len(u))
         return np.exp(self.form.evaluate(self.form.internal(values, origin), u)[0][0])
@@ -133,9 +137,8 @@ def _loss_law(law):
             reducible, f"L = {formula.removeprefix('E + ')}", names[:-1]
         )
     else:
-        rivals["with irreducible term"] = Rival(
-            Irreducible(law.form), f"L = L_∞ + {formula}", (*names, "L_inf")
-        )
+        form = Sum((*law.form.terms, Term())) if isinstance(law.form, Sum) else Irreducible(law.form)
+        rivals["with irreducible term"] = Rival(form, f"L = L_∞ + {formula}", (*names, "L_inf"))
     if len(law.inputs) == 1:
         x = law.inputs[0]
         rivals["logarithm"] = Rival(Logarithm(), f"L = k · ln({x}_0 / {x})", ("k", f"{x}_0"))

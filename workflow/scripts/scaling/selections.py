@@ -8,7 +8,7 @@ import numpy as np
 
 from scaling import forms, frontier
 from scaling.fitting import fit
-from scaling.fitting.selection import Selection, Shown, plain
+from scaling.fitting.selection import Points, Selection, plain
 from scaling.laws import LAWS, VARIABLES
 from scaling.provenance import UserError, versions
 from scaling.rows import column, enough, extent, finite, names, sound
@@ -156,31 +156,22 @@ def data_limited(runs, curves, convention):
     The paper takes its largest model, which has room to spare at every D. Here the best size for each D is
     the nearest to that: larger ones overfit before they have learned. ``turned`` counts the D whose best
     run had passed its lowest test loss when it ended; at the others more steps would still have helped, and
-    the law is flatter than data alone would make it. A resample takes the best of the runs drawn.
+    the law is flatter than data alone would make it. Only the best runs are resampled: where the next best
+    stood in for one that was not drawn, intervals were twice to four times as wide as the scatter.
     """
     kept, excluded = _limited_by_data(runs)
     enough(kept, excluded, DATA_REMEDY)
-    subsets = np.unique(column(kept, "D"))
-    losses = np.log(column(kept, "best_test_loss"))
-    table = np.where(column(kept, "D")[:, None] == subsets, losses[:, None], np.inf)
-    owner = table.argmin(0)
-    best = [kept[index] for index in owner]
-    shown = Shown(
-        {"D": subsets},
+    best = [
+        min((run for run in kept if run["D"] == D), key=lambda run: run["best_test_loss"])
+        for D in np.unique(column(kept, "D"))
+    ]
+    return plain(
+        names(best),
+        {"D": column(best, "D")},
         column(best, "best_test_loss"),
-        owner,
         compute(best, convention),
-        column(best, "best_test_loss_se"),
-    )
-    return Selection(
-        runs=names(kept),
-        inputs=shown.inputs,
-        owner=owner,
-        compute=shown.compute,
-        points=lambda counts: _lowest(table, counts),
-        shown=shown,
-        method="For each D, the lowest test loss of any size of experiment data that saw it at least once. "
-        "The lowest of the runs drawn is never below that of all: intervals lie to one side of the value.",
+        y_se=column(best, "best_test_loss_se"),
+        method="For each D, the lowest test loss of any size of experiment data that saw it at least once.",
         remedy=DATA_REMEDY,
         excluded=excluded,
         facts={"turned": sum(run["best_test_loss"] < run["test_loss"] for run in best)},
@@ -257,27 +248,36 @@ def envelope(runs, curves, convention):
     """L(C): the lowest loss of any run of the frontier's experiments at each compute that two runs reach.
 
     Where only one run has data there is no choice of size, hence no frontier: that leaves out the beginning
-    of the smallest run and the end of the largest. ``bracketed`` counts the computes at which the best size
-    is known to be the best (:func:`frontier.bracketed`); at the others a smaller size, had it been trained
-    for longer, might have reached a lower loss. The envelope is that of all runs; a resample reweights its
-    points by the runs they lie on. Taking the lowest of the runs drawn gave intervals on one side of the
-    value, since that is never below the lowest of all, and no better coverage on simulated studies.
+    of the smallest run and the end of the largest. So does where the smallest or the largest size of the
+    study is the best: one smaller, or larger, might be better still, and the loss flattens towards the end
+    of the largest for want of it. ``bracketed`` counts the computes at which the best size has a worse one
+    on both sides (:func:`frontier.bracketed`); at the others a smaller size, had it been trained for
+    longer, might have reached a lower loss. The envelope is that of all runs; the runs that it lies on are
+    resampled. Taking the lowest of the runs drawn gave intervals on one side of the value, since that is
+    never below the lowest of all, and twice as wide as the scatter of simulated studies.
     """
     iso = frontier.interpolate(runs, curves, convention)
-    shared = np.isfinite(iso.loss).sum(0) > 1
-    enough(np.flatnonzero(shared), iso.excluded, OVERLAP_REMEDY, "computes that two runs reach")
-    budgets, losses = iso.compute[shared], iso.loss[:, shared]
+    sizes = column(iso.runs, "N")
+    best = sizes[iso.loss.argmin(0)]
+    inner = (np.isfinite(iso.loss).sum(0) > 1) & (best > sizes.min()) & (best < sizes.max())
+    what = "computes whose best size is neither the smallest nor the largest"
+    enough(np.flatnonzero(inner), iso.excluded, OVERLAP_REMEDY, what)
+    budgets, losses = iso.compute[inner], iso.loss[:, inner]
+    lowest = losses.argmin(0)
+    on_it, owner = np.unique(lowest, return_inverse=True)
     return plain(
-        names(iso.runs),
+        [iso.runs[index]["run"] for index in on_it],
         {"C": budgets},
         np.exp(losses.min(0)),
         budgets,
-        owner=losses.argmin(0),
+        reach=np.take_along_axis(iso.reach[:, inner], lowest[None], axis=0)[0],
+        owner=owner,
         method="Lower envelope of the learning curves of experiments size and long, past warm-up, at "
-        f"computes that two runs or more reach; {CONVENTIONS[convention]} FLOPs.",
+        "computes that two runs or more reach and whose best size is neither the smallest nor the largest; "
+        f"{CONVENTIONS[convention]} FLOPs.",
         remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
-        facts={"bracketed": int(iso.bracketed[:, shared].any(0).sum())},
+        facts={"bracketed": int(iso.bracketed[:, inner].any(0).sum())},
     )
 
 
@@ -302,14 +302,11 @@ def best_sizes(runs, curves, convention):
     enough(np.flatnonzero(inside), iso.excluded, VALLEY_REMEDY, what)
     budgets, losses = iso.compute[inside], iso.loss[:, inside]
     run, place = np.nonzero(iso.bracketed[:, inside])
-    target = losses[run, place][None]
+    windows = {"C": budgets[place], "N": sizes[run]}
     return Selection(
         runs=names(iso.runs),
-        inputs={"C": budgets[place], "N": sizes[run]},
-        owner=run,
-        compute=budgets[place],
-        points=lambda counts: (target, counts[:, run].astype(float)),
-        shown=Shown({"C": budgets}, np.exp(vertex[inside]), losses.argmin(0), budgets),
+        fitted=Points(windows, np.exp(losses[run, place]), run, iso.reach[:, inside][run, place]),
+        shown=Points({"C": budgets}, np.exp(vertex[inside]), losses.argmin(0), budgets),
         form=forms.Valley(),
         method="Parabolas in ln N through the best size at each compute and up to two on either side, with "
         f"one curvature and a vertex that moves as a power of C; {CONVENTIONS[convention]} FLOPs.",
@@ -342,12 +339,6 @@ def _limited_by_data(runs):
         if run["epochs"] < 1:
             excluded[run["run"]] = f"saw {run['epochs']:.2g} epochs of its D: limited by compute, not by data"
     return [run for run in kept if run["run"] not in excluded], excluded
-
-
-def _lowest(table, counts):
-    """Targets and weights of the lowest of the runs drawn, in each column of ``table`` (runs, P)."""
-    lowest = np.where(counts[:, :, None] > 0, table, np.inf).min(1)
-    return lowest, np.isfinite(lowest).astype(float)
 
 
 def _training(runs):

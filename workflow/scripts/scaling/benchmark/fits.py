@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from scaling import forms
+from scaling import forms, selections
 from scaling.fitting import fit
 from scaling.fitting.resampling import draw
-from scaling.fitting.selection import Shown, plain
+from scaling.fitting.selection import Points, plain
 from scaling.laws import LAWS
 from scaling.provenance import versions
 from scaling.tables import read_table
@@ -31,6 +31,7 @@ COMPUTES = np.geomspace(1e-6, 14, 24)
 """PF-days of the smallest and the largest of the paper's runs."""
 LOSSES = np.linspace(2.2, 5.0, 16)
 BATCHES = 2.0 ** np.arange(12, 22)
+BATCH = 2**19
 MEASURED = {"B_crit": 0.1, "S": 0.05, "B": 0.1, "D": 0.1}
 """Noise of what is not a loss, in e-folds."""
 CURVATURE = 0.01
@@ -76,7 +77,7 @@ def _valleys(law, rng, noise):
     y = y + noise * _nats(rng, owner)
     selection = plain(_names(owner), {"C": C, "N": N}, y, C, owner=owner, method="simulated", remedy="")
     reached, first = np.unique(budget, return_index=True)
-    shown = Shown({"C": COMPUTES[reached]}, best[reached], owner[first], COMPUTES[reached])
+    shown = Points({"C": COMPUTES[reached]}, best[reached], owner[first], COMPUTES[reached])
     return replace(selection, form=forms.Valley(), shown=shown)
 
 
@@ -118,10 +119,53 @@ def held(name, seed, *, resamples):
     return found | {"forecast": result["holdout"]["covered"], "certified": result["certificate"]["passed"]}
 
 
-def coverage(name, *, repetitions, resamples, run=map):
-    """Share of ``repetitions`` in which each interval of law ``name`` held, by parameter."""
-    found = list(run(partial(held, name, resamples=resamples), range(repetitions)))
+def coverage(name, *, repetitions, resamples, run=map, of=held):
+    """Share of ``repetitions`` in which each interval of law ``name`` held, by parameter.
+
+    ``of`` says what is simulated: :func:`held` or :func:`held_in_study`.
+    """
+    found = list(run(partial(of, name, resamples=resamples), range(repetitions)))
     return {key: sum(bool(one[key]) for one in found) / repetitions for key in found[0]}
+
+
+# --- laws of the frontier, from simulated studies -------------------------------------------------------
+
+
+def simulate_study(rng):
+    """Tables of runs and curves of the paper's sizes at one batch size, losses L(N, S) and their noise."""
+    runs, curves = [], []
+    for N in SIZES.round():
+        name = f"N{N:.0f}"
+        losses = LAWS["L_NS"].published(N=N, S=STEPS) + _nats(rng, np.zeros(len(STEPS), dtype=int))
+        runs.append({
+            **{"run": name, "experiments": ["size"], "status": "finished", "N": N, "warmup": 0},
+            **{"test_loss": losses[-1], "flops_per_token_6N": 6 * N},
+        })  # fmt: skip
+        curves += [
+            {"run": name, "step": S, "tokens": BATCH * S, "test_loss": loss}
+            for S, loss in zip(STEPS, losses, strict=True)
+        ]
+    return runs, curves
+
+
+def study_truth():
+    """Exponents of the frontier of L(N, S) at a fixed batch size: {law: (parameter, value)}."""
+    alpha_N, alpha_S = (LAWS["L_NS"].parameters[key].published for key in ("alpha_N", "alpha_S"))
+    both = alpha_N + alpha_S
+    return {"L_C": ("alpha_C", alpha_N * alpha_S / both), "N_opt": ("p_N", alpha_S / both)}
+
+
+def held_in_study(name, seed, *, resamples):
+    """What of the fit of law ``name`` to one simulated study held."""
+    tables = simulate_study(np.random.default_rng([seed, *name.encode()]))
+    result, _ = selections.fit_law(name, *tables, resamples=resamples, seed=seed, delta=DELTA)
+    key, value = study_truth()[name]
+    found = result["parameters"][key]
+    return {
+        key: found["low"] <= value <= found["high"],
+        "forecast": result["holdout"]["covered"],
+        "certified": result["certificate"]["passed"],
+    }
 
 
 # --- the benchmark --------------------------------------------------------------------------------------
@@ -135,7 +179,9 @@ def measure(published):
     environment = {"repetitions": REPETITIONS, "resamples": RESAMPLES, "versions": versions("numpy")}
     with ProcessPoolExecutor() as pool:
         run = partial(pool.map, chunksize=8)
-        found = {name: coverage(name, repetitions=REPETITIONS, resamples=RESAMPLES, run=run) for name in LAWS}
+        options = {"repetitions": REPETITIONS, "resamples": RESAMPLES, "run": run}
+        found = {name: coverage(name, **options) for name in LAWS}
+        found |= {f"{name} of studies": coverage(name, **options, of=held_in_study) for name in study_truth()}
     speed = None
     if published.is_file():
         table = read_table(published)

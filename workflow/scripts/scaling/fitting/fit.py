@@ -24,8 +24,12 @@ FEWEST_AGREEING, FEWEST_KEPT, MOST_STUCK = 0.5, 0.9, 0.05
 of these the most that may end at a bound. More, and the end of an interval would be the bound."""
 WORST_CONDITION = 1e10
 """Condition above which coefficients cannot be told apart in double precision after squaring."""
+FURTHEST = 1e-3
+"""Quantile below which the end of an interval would be one of the most extreme draws, whatever they are."""
 PRODUCTS = 2**22
 """Products of resamples and points whose weights are in memory at once."""
+EQUAL = 1e-6
+"""e-folds within which all y are taken for one."""
 ROUNDING = 1e-9
 """Nats, or e-folds, that an exact forecast may miss by."""
 BAND_POINTS = 60
@@ -74,7 +78,9 @@ def fit(law, selection, *, resamples, seed, interval, delta):
         "seed": seed,
         "delta": delta,
         "objective": float(whole.objective.min()),
-        "certificate": certify(problem, whole, law.parameters, drawn=replace(drawn, converged=kept)),
+        "certificate": certify(
+            problem, whole, law.parameters, drawn=replace(drawn, converged=kept), quantiles=quantiles
+        ),
         "holdout": forecast(law, problem, counts, quantiles, seed=seed, delta=delta),
         "method": selection.method,
         "data": _record(selection),
@@ -90,21 +96,23 @@ def fit(law, selection, *, resamples, seed, interval, delta):
 
 @dataclass(frozen=True)
 class Problem:
-    """A form at the inputs of a selection: ``u`` (V, P), their ``centre`` (V,), and the form's bounds."""
+    """A form and the points of a selection: their inputs ``u`` (V, P) about the ``centre`` (V,) of their
+    logarithms, the ``target`` ln y (P,), and the form's bounds."""
 
     form: object
     selection: object
     centre: np.ndarray
     u: np.ndarray
+    target: np.ndarray
     bounds: tuple
 
     @classmethod
     def of(cls, form, selection):
         """The problem of fitting ``form`` to ``selection``."""
-        logs = np.log(np.array(list(selection.inputs.values())))
+        logs = np.log(np.array(list(selection.fitted.inputs.values())))
         centre = logs.mean(1)
-        u = logs - centre[:, None]
-        return cls(form, selection, centre, u, form.bounds(u, _full(selection)[0]))
+        u, target = logs - centre[:, None], np.log(selection.fitted.y)
+        return cls(form, selection, centre, u, target, form.bounds(u, target))
 
     def solve(self, counts, start, delta, *, kept=1.0):
         """Fits of resamples ``counts`` (R, runs) from ``start`` (1, K); ``kept`` (P,) is 0 where left out.
@@ -115,19 +123,19 @@ class Problem:
         rows = max(1, PRODUCTS // self.u.shape[1])
         parts = []
         for begin in range(0, len(counts), rows):
-            target, weight = self.selection.points(counts[begin : begin + rows])
-            parts.append(self._minimise(target, weight * kept, start, delta))
+            weight = self.selection.weights(counts[begin : begin + rows])
+            parts.append(self._minimise(weight * kept, start, delta))
         return solver.joined(parts)
 
     def start(self, random, delta, *, kept=1.0):
         """Fits of the full set of runs from STARTS starts; ``kept`` (P,) is 0 for points left out."""
-        target, weight = _full(self.selection)
-        weight = weight * kept
-        starts = self.form.starts(self.u[:, weight > 0], target[weight > 0], random, STARTS)
-        return self._minimise(target[None], np.broadcast_to(weight, (STARTS, len(weight))), starts, delta)
+        weight = np.broadcast_to(kept, self.target.shape)
+        used = weight > 0
+        starts = self.form.starts(self.u[:, used], self.target[used], random, STARTS)
+        return self._minimise(np.broadcast_to(weight, (STARTS, len(weight))), starts, delta)
 
-    def _minimise(self, target, weight, start, delta):
-        found = solver.minimise(self.form, self.u, target, weight, start, self.bounds, delta)
+    def _minimise(self, weight, start, delta):
+        found = solver.minimise(self.form, self.u, self.target[None], weight, start, self.bounds, delta)
         return replace(found, converged=found.converged & (found.condition < WORST_CONDITION))
 
     def at_bound(self, theta):
@@ -138,14 +146,8 @@ class Problem:
     def independent(self):
         """How many independent observations there are: runs, or values of a single input if fewer."""
         runs = len(self.selection.runs)
-        different = [len(np.unique(x)) for x in self.selection.inputs.values()]
+        different = [len(np.unique(x)) for x in self.selection.fitted.inputs.values()]
         return min(runs, different[0]) if len(different) == 1 else runs
-
-
-def _full(selection):
-    """Targets (P,) and weights (P,) of the full set of runs."""
-    target, weight = selection.points(np.ones((1, len(selection.runs)), dtype=int))
-    return target[0], weight[0]
 
 
 def _check(law, selection):
@@ -153,7 +155,7 @@ def _check(law, selection):
         for index in np.flatnonzero(~(np.isfinite(values) & (values > 0)))[:1]:
             run = selection.runs[selection.shown.owner[index]]
             raise UserError(f"{name} of {run} is {values[index]:g}, expected a number above 0")
-    for name, x in selection.inputs.items():
+    for name, x in selection.fitted.inputs.items():
         different = len(np.unique(x))
         if different < FEWEST:
             found = f"{name} takes {different} value{'s' if different > 1 else ''}"
@@ -161,12 +163,12 @@ def _check(law, selection):
     points, needed = len(selection.shown.y), len(law.parameters) + 1
     if points < needed:
         raise UserError(f"{points} points, at least {needed} are needed; {selection.remedy}")
-    if np.ptp(selection.shown.y) == 0:
+    if np.ptp(np.log(selection.shown.y)) < EQUAL:
         raise UserError(f"every {law.y} is {selection.shown.y[0]:g}, so that nothing varies; check the data")
-    logs = np.log(np.array(list(selection.inputs.values())))
+    logs = np.log(np.array(list(selection.fitted.inputs.values())))
     u = logs - logs.mean(1, keepdims=True)
     if np.linalg.cond(u @ u.T) > WORST_CONDITION:
-        names = " and ".join(selection.inputs)
+        names = " and ".join(selection.fitted.inputs)
         raise UserError(
             f"{names} move together, so that their effects cannot be told apart; {selection.remedy}"
         )
@@ -217,11 +219,11 @@ class Spread:
 # --- certificate ----------------------------------------------------------------------------------------
 
 
-def certify(problem, whole, names, drawn=None):
+def certify(problem, whole, names, drawn=None, quantiles=None):
     """What can be said for a fit: JSON values, with ``reasons`` in words where it did not pass.
 
-    ``whole`` are the fits from all starts, ``drawn`` those of the resamples if there are any, ``names`` those
-    of the coefficients.
+    ``whole`` are the fits from all starts, ``names`` those of the coefficients; ``drawn``, if there are any,
+    the fits of the resamples, and ``quantiles`` those of them that bound the intervals.
     """
     first = whole.objective.argmin()
     best, objective, condition = whole.theta[first], whole.objective[first], float(whole.condition[first])
@@ -242,6 +244,9 @@ def certify(problem, whole, names, drawn=None):
         reasons |= {
             f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
             f"in {100 * stuck:.0f} % of the resamples a parameter ran into a bound": stuck > MOST_STUCK,
+            f"{problem.independent()} runs or values are too few for intervals of {len(names)} parameters": (
+                quantiles[0] < FURTHEST
+            ),
         }
     return {
         "starts": STARTS,
@@ -267,14 +272,14 @@ def forecast(law, problem, counts, quantiles, *, seed, delta):
     random: what the next run would show, not where the law lies. Where too little is left to fit, these
     are None and ``reason`` says so.
     """
-    selection, shown = problem.selection, problem.selection.shown
+    fitted, shown = problem.selection.fitted, problem.selection.shown
     held = largest(shown.compute)
     budget = shown.compute[held].min() if held.any() else np.inf
-    kept = (selection.compute < budget).astype(float)
+    kept = (fitted.compute < budget).astype(float)
     keys = ("error_percent", "margin_percent", "covered", "within")
     nothing = dict.fromkeys(keys) | {"points": int(held.sum())}
-    least = {name: len(np.unique(x[kept > 0])) for name, x in selection.inputs.items()}
-    if not held.any() or (~held).sum() <= len(law.parameters) or min(least.values()) < FEWEST:
+    least = {name: len(np.unique(x[kept > 0])) for name, x in fitted.inputs.items()}
+    if not held.any() or (~held).sum() < len(law.parameters) + 2 or min(least.values()) < FEWEST:
         return nothing | {"reason": "too few points of less compute to forecast from"}
 
     random = np.random.default_rng(seed)
@@ -284,8 +289,8 @@ def forecast(law, problem, counts, quantiles, *, seed, delta):
     spread = Spread(problem, best, drawn.theta[drawn.converged], quantiles)
     ahead = {name: x[held] for name, x in shown.inputs.items()}
     behind = {name: x[~held] for name, x in shown.inputs.items()}
-    line, fitted = (np.exp(spread.at(inputs)) for inputs in (ahead, behind))
-    residual = _departure(law, shown.y[~held], fitted[0])
+    line, known = (np.exp(spread.at(inputs)) for inputs in (ahead, behind))
+    residual = _departure(law, shown.y[~held], known[0])
     line = line[np.isfinite(line).all(1)]
     if not np.isfinite(residual).all() or len(line) < FEWEST_DRAWS:
         return nothing | {"reason": "the points of less compute determine no fit"}
@@ -355,12 +360,12 @@ def compare(law, selection, *, seed, delta):
 
 def _out_of_fold(problem, best, delta):
     """Mean |error of ln y| of each run that has points, as predicted without it: (runs,)."""
-    selection, runs = problem.selection, len(problem.selection.runs)
+    owner, runs = problem.selection.fitted.owner, len(problem.selection.runs)
     fold = np.arange(runs) % min(runs, FOLDS)
     left = (fold != np.arange(fold.max() + 1)[:, None]).astype(int)
     found = problem.solve(left, best, delta)
     predicted = problem.form.evaluate(found.theta, problem.u)[0]
     predicted[~found.converged] = np.nan
-    error = np.abs(predicted[fold[selection.owner], np.arange(len(selection.owner))] - _full(selection)[0])
-    which = np.unique(selection.owner, return_inverse=True)[1]
+    error = np.abs(predicted[fold[owner], np.arange(len(owner))] - problem.target)
+    which = np.unique(owner, return_inverse=True)[1]
     return np.bincount(which, error) / np.bincount(which)

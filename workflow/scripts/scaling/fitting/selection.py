@@ -1,7 +1,6 @@
 """The points that a law is fitted to, and the runs that they come from."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,10 +11,11 @@ SHARE = 10
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Points as a chart shows them and a forecast has to predict them.
+class Points:
+    """P points: ``inputs`` name -> (P,), ``y`` (P,) and its standard error or None, all in their own units.
 
-    ``inputs`` name -> (P,), ``y`` (P,), ``owner`` (P,) indices of runs, ``compute`` (P,) of any unit.
+    ``owner`` (P,) are indices of the runs they belong to, ``compute`` (P,) is what has been spent when a
+    point is known, in any unit: no forecast from less may use it.
     """
 
     inputs: dict[str, np.ndarray]
@@ -27,48 +27,39 @@ class Shown:
 
 @dataclass(frozen=True)
 class Selection:
-    """The points of a fit.
+    """What a law is fitted to: the names of the ``runs`` and the points that are ``fitted``, whose inputs are
+    in the order of the form's.
 
-    ``runs`` are names; ``inputs`` (name -> (P,), positive, in the order of the form's), ``owner`` (P,) and
-    ``compute`` (P,) are those of the points that are fitted. ``points(counts)`` maps how often each run was
-    drawn, (R, runs) integers, to targets (R, P) or (1, P), natural logarithms, and weights (R, P).
-    ``shown`` are the points as drawn; ``form`` replaces the law's own where what is fitted is not the law
-    itself but something that implies it. ``method`` is a sentence, ``remedy`` what to do where points are
-    too few, ``excluded`` maps runs left out to the reason, ``facts`` join the record of the points.
+    ``shown`` are the points that a chart shows and a forecast has to predict; ``form`` replaces the law's own
+    where what is fitted is not the law itself but something that implies it. ``method`` is a sentence,
+    ``remedy`` what to do where points are too few, ``excluded`` maps runs left out to the reason, ``facts``
+    join the record of the points.
     """
 
     runs: list[str]
-    inputs: dict[str, np.ndarray]
-    owner: np.ndarray
-    compute: np.ndarray
-    points: Callable
-    shown: Shown
+    fitted: Points
+    shown: Points
     method: str
     remedy: str
     form: Form | None = None
     excluded: dict[str, str] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
 
+    def weights(self, counts):
+        """Weights (R, P) of the fitted points where each run was drawn ``counts`` (R, runs) times."""
+        return counts[:, self.fitted.owner].astype(float)
 
-def plain(runs, inputs, y, compute, *, method, remedy, owner=None, y_se=None, **more):
-    """A :class:`Selection` of points that are the same in every resample, only more or less often there.
 
-    ``inputs`` name -> (P,), ``y`` (P,), ``compute`` (P,); ``owner`` (P,) indices into ``runs``, which may
-    be left out where each run has one point.
+def plain(runs, inputs, y, compute, *, owner=None, y_se=None, reach=None, **more):
+    """A :class:`Selection` whose points are fitted as they are shown.
+
+    ``owner`` may be left out where each run has one point. ``reach`` (P,) is the compute of what a point
+    rests on, where that is more than it stands at, as for one between two test points. ``more`` are the
+    other fields of a selection.
     """
-    owner = np.arange(len(runs)) if owner is None else owner
-    target = np.log(y)[None]
-    return Selection(
-        runs=runs,
-        inputs=inputs,
-        owner=owner,
-        compute=compute,
-        points=lambda counts: (target, counts[:, owner].astype(float)),
-        shown=Shown(inputs, y, owner, compute, y_se),
-        method=method,
-        remedy=remedy,
-        **more,
-    )
+    shown = Points(inputs, y, np.arange(len(runs)) if owner is None else owner, compute, y_se)
+    fitted = shown if reach is None else replace(shown, compute=reach)
+    return Selection(runs, fitted, shown, **more)
 
 
 def largest(compute):

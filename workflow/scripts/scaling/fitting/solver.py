@@ -13,8 +13,6 @@ TOLERANCE = 1e-7
 ITERATIONS = 500
 STALLED = 1e14
 """Damping at which a problem is given up."""
-NARROWING, SETTLED = 10.0, 0.1
-"""δ starts at the largest residual and narrows by this factor whenever the gradient is below this share."""
 LEVELLING = 0.01
 """Share of each coefficient's own curvature in the damping, against steps along what points leave open."""
 NUDGE, BEND = 0.1, 0.75
@@ -61,12 +59,12 @@ def minimise(form, u, target, weight, start, bounds, delta):
     start = np.broadcast_to(start, (rows, form.size))
     target = np.broadcast_to(np.where(np.isfinite(target), target, 0.0), (rows, points))
     size = max(1, CHUNK // points)
-    return joined(
-        [
-            _Problems(form, u, target[part], weight[part], bounds, delta).solve(start[part])
-            for part in (slice(begin, begin + size) for begin in range(0, rows, size))
-        ]
-    )
+    chunks = [slice(begin, begin + size) for begin in range(0, rows, size)]
+    # a wild step may overflow; its loss is then infinite and it is not taken
+    with np.errstate(all="ignore"):
+        return joined(
+            [_Problems(form, u, target[at], weight[at], bounds, delta).solve(start[at]) for at in chunks]
+        )
 
 
 def joined(parts):
@@ -98,63 +96,58 @@ class _Problems:
         value, slopes = self.form.evaluate(theta, self.u)
         residual, jacobian = self.target - value, np.array(slopes)
         damping = np.ones(rows)
-        width = np.maximum(self.delta, np.abs(np.nan_to_num(residual)).max(1))
         for iteration in range(ITERATIONS + 1):
-            objective = self._objective(residual, width)
-            descent, gradient = self._descent(theta, residual, jacobian, width)
-            done = (gradient <= TOLERANCE) & (width <= self.delta)
+            objective = self._objective(residual)
+            descent, gradient = self._descent(theta, residual, jacobian)
+            done = gradient <= TOLERANCE
             ended = done | (damping > STALLED) | ~np.isfinite(objective) | (iteration == ITERATIONS)
             if ended.any():
                 index = at[ended]
                 found.theta[index], found.objective[index] = theta[ended], objective[ended]
                 found.gradient[index], found.converged[index] = gradient[ended], done[ended]
                 found.moved[index] = np.abs(theta[ended] - start[index]).max(1)
-                found.condition[index] = self._condition(residual, jacobian, width, ended)
+                found.condition[index] = self._condition(residual, jacobian, ended)
                 go = ~ended
                 self.target, self.weight = self.target[go], self.weight[go]
                 at, theta, residual, jacobian = at[go], theta[go], residual[go], jacobian[go]
-                objective, descent, gradient = objective[go], descent[go], gradient[go]
-                damping, width = damping[go], width[go]
+                objective, descent, damping = objective[go], descent[go], damping[go]
             if not at.size:
                 break
-            step = self._step(theta, residual, jacobian, descent, damping, width)
+            step = self._step(theta, residual, jacobian, descent, damping)
             trial = np.clip(theta + step, self.low, self.high)
             value, slopes = self.form.evaluate(trial, self.u)
             moved = self.target - value
             # the slack lets the last steps pass, whose gain is lost in rounding
-            better = self._objective(moved, width) <= objective * (1 + 1e-14)
+            better = self._objective(moved) <= objective * (1 + 1e-14)
             theta[better], residual[better], jacobian[better] = trial[better], moved[better], slopes[better]
             damping = np.where(better, np.maximum(damping / 8, 1e-12), damping * 8)
-            width = np.where(gradient < SETTLED, np.maximum(self.delta, width / NARROWING), width)
         return found
 
-    def _objective(self, residual, width):
-        with np.errstate(invalid="ignore"):
-            total = (self.weight * huber(residual, width[:, None])).sum(1)
+    def _objective(self, residual):
+        total = (self.weight * huber(residual, self.delta)).sum(1)
         return np.where(np.isfinite(total), total, np.inf)
 
-    def _descent(self, theta, residual, jacobian, width):
+    def _descent(self, theta, residual, jacobian):
         """Where the objective falls (R, K), zero for what a bound holds; its largest share (R,)."""
-        pull = self.weight * np.clip(residual, -width[:, None], width[:, None])
+        pull = self.weight * np.clip(residual, -self.delta, self.delta)
         descent = (jacobian @ pull[:, :, None])[:, :, 0]
         held = ((theta <= self.low) & (descent < 0)) | ((theta >= self.high) & (descent > 0))
         descent = np.where(held, 0.0, descent)
-        reach = width[:, None] * (np.abs(jacobian) @ self.weight[:, :, None])[:, :, 0]
+        reach = self.delta * (np.abs(jacobian) @ self.weight[:, :, None])[:, :, 0]
         return descent, (np.abs(descent) / np.maximum(reach, 1e-300)).max(1)
 
-    def _condition(self, residual, jacobian, width, ended):
-        size, width, jacobian = np.abs(residual[ended]), width[ended, None], jacobian[ended]
-        pull = self.weight[ended] * width / np.maximum(size, width)
+    def _condition(self, residual, jacobian, ended):
+        jacobian = jacobian[ended]
+        pull = self.weight[ended] * self.delta / np.maximum(np.abs(residual[ended]), self.delta)
         normal = np.nan_to_num((jacobian * pull[:, None]) @ jacobian.transpose(0, 2, 1))
         scale = np.sqrt(np.einsum("rkk->rk", normal))
         scale = np.where(scale > 0, scale, 1.0)
         values = np.linalg.eigvalsh(normal / (scale[:, :, None] * scale[:, None, :]))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.nan_to_num(values[:, -1] / np.maximum(values[:, 0], 0.0), nan=np.inf, posinf=np.inf)
+        return np.nan_to_num(values[:, -1] / np.maximum(values[:, 0], 0.0), nan=np.inf, posinf=np.inf)
 
-    def _step(self, theta, residual, jacobian, descent, damping, width):
-        size, width, damping = np.abs(residual), width[:, None], damping[:, None]
-        pull = self.weight * ((size <= width) + damping * width / np.maximum(size, width))
+    def _step(self, theta, residual, jacobian, descent, damping):
+        size, damping = np.abs(residual), damping[:, None]
+        pull = self.weight * ((size <= self.delta) + damping * self.delta / np.maximum(size, self.delta))
         normal = (jacobian * pull[:, None]) @ jacobian.transpose(0, 2, 1)
         free = descent != 0
         normal = normal * (free[:, :, None] & free[:, None, :])
