@@ -135,6 +135,16 @@ def test_points_without_a_loss_are_left_out_and_counted(path, empty):
     assert {"reason": "no loss", "rows": 1} in record["left_out"]
 
 
+def test_a_row_given_twice_counts_once(path):
+    rows = ended()
+    tables, record = read(path, [*rows, rows[2], rows[2]])
+    assert len(tables["runs"]) == len(rows)
+    assert record["left_out"] == [{"reason": "the same as a row before in every column", "rows": 2}]
+    assert record["rows_kept"] == len(rows) + 2
+    almost = [*rows, rows[2] | {"loss": rows[2]["loss"] * 1.001}]
+    assert len(read(path, almost)[0]["runs"]) == len(rows) + 1
+
+
 def test_losses_on_other_text_become_evaluations(path):
     rows = curves()
     rows[0]["c4"] = ""
@@ -271,9 +281,11 @@ FAULTS = [
     (changed(2, loss="inf"), {}, "row 3 has 'inf' in column 'loss', expected a number above 0"),
     (changed(1, N=0), {}, "row 2 has '0' in column 'N', expected a number above 0"),
     (changed(1, N="nan"), {}, "row 2 has no N (column 'N')"),
-    (changed(1, N=0.07), {}, f"N of row 2: found 0.07, expected 1 to 1e+15; {LOOK}"),
+    (changed(0, N=7), {}, "N of row 1: found 7, expected 100 to 1e+15"),
+    (changed(2, loss=31.4), {}, "loss of row 3: found 31.4, expected 0 to 20"),
+    (changed(1, N=0.07), {}, f"N of row 2: found 0.07, expected 100 to 1e+15; {LOOK}"),
     (changed(3, D=0), {}, "row 4 has '0' in column 'D', expected a number above 0"),
-    (changed(3, D=1e18), {}, "tokens = D of row 4: found 1e+18, expected 1 to 1e+17"),
+    (changed(3, D=1e18), {}, "tokens = D of row 4: found 1e+18, expected 100 to 1e+17"),
     (ended(), {"columns": PLAIN | {"loss": "los"}}, "no column 'los' (did you mean 'loss'?); there are 'N'"),
     (ended(), {"columns": PLAIN | {"loss": "x"}}, "found no column 'x'; there are 'N', 'D', 'loss'"),
     (ended(), {"where": {"kind": "b"}}, "found no column 'kind'; there are 'N', 'D', 'loss'"),
@@ -290,7 +302,7 @@ FAULTS = [
     (ended(), {"drop_largest_losses": 4}, "found 4, expected fewer than the 4 runs"),
     (ended(), {"sha256": "0" * 64}, f"expected {'0' * 64} (finished.sha256)"),
     (*told(1, N="N", C="C"),
-     "tokens = C / (6 N) of row 1: found 1.73e+29, expected 1 to 1e+17; C is read as PF-days and looks like "
+     "tokens = C / (6 N) of row 1: found 1.73e+29, expected 100 to 1e+17; C is read as PF-days and looks like "
      "FLOPs: write {column: …, unit: FLOPs} for it"),
     (*told(1, D="D", C="C"), "C is read as PF-days and looks like FLOPs"),
     (*told(1 / PF_DAY, N="N", C=IN_FLOPS), "C is read as FLOPs and looks like PF-days: write {"),

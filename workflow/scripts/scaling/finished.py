@@ -26,8 +26,12 @@ from scaling.tables import CURVE, EVALUATION
 from scaling.units import PF_DAY
 
 UNITS = {"FLOPs": 1.0, "PF-days": PF_DAY}
-LARGEST = {"N": 1e15, "N_total": 1e15, "tokens": 1e17, "D": 1e17, "S": 1e12, "B": 1e12}
-"""Counts above these, or below 1, are taken for numbers of another unit."""
+SANE = {
+    **{"N": (100, 1e15), "N_total": (100, 1e15), "tokens": (100, 1e17), "D": (100, 1e17)},
+    **{"S": (1, 1e12), "B": (1, 1e12), "loss": (0, 20)},
+}
+"""Lowest and highest of what can be meant. Fewer parameters or tokens are millions or billions of them, a
+larger loss is a perplexity."""
 AT_START = ("C", "tokens", "D", "S")
 """What may be zero in the first row of a learning curve."""
 APART = 50
@@ -163,6 +167,7 @@ def tables(finished, path):
         path, finished.get("sha256"), path, "put the right file there, or mend the checksum"
     )
     rows, rows_read = _parse(finished, path)
+    rows, twice = _once(rows, columns)
     learned, unlearned = _learned(rows, path)
     curves, unmeasured = _curves(_complete(learned, columns, path), columns, path)
     dropped = _largest(curves, finished, path)
@@ -171,13 +176,13 @@ def tables(finished, path):
         "file": finished["file"],
         "sha256": checksum,
         "rows_read": rows_read,
-        "rows_kept": len(rows),
+        "rows_kept": len(rows) + sum(note["rows"] for note in twice),
         "runs": len(kept),
         "columns": columns,
         "transfer": transfer,
         "where": finished.get("where", {}),
         "derived": [f"{name} = {words}" for name, (_, words, _) in derived(columns).items()],
-        "left_out": [*unlearned, *unmeasured, *_without_transfer(kept, transfer)],
+        "left_out": [*twice, *unlearned, *unmeasured, *_without_transfer(kept, transfer)],
         "dropped": dropped,
     }
     return _tables(kept, transfer, finished.get("warmup", 0)), record
@@ -212,6 +217,19 @@ def _parse(finished, path):
             row["C"] *= UNITS[_unit(columns)]
         rows.append(row)
     return rows, total
+
+
+def _once(rows, columns):
+    """``rows`` without those that repeat one before them in every column, and a note of these, as a list.
+
+    Twice the same row would pass for two runs that agree, and intervals would be narrower for it.
+    """
+    if "run" in columns:
+        return rows, []  # there a step given twice is refused
+    kept = {}
+    for row in rows:
+        kept.setdefault(tuple(row[name] for name in columns), row)
+    return list(kept.values()), _note("the same as a row before in every column", len(rows) - len(kept))
 
 
 def _unit(columns):
@@ -299,7 +317,10 @@ def _complete(rows, columns, path):
     fault = next(filter(None, (_fault(row, follows) for row in complete)), None)
     if fault is None:
         return complete
-    remedy = "look at the units: N, tokens, D and B count single parameters and tokens, S counts steps"
+    remedy = (
+        "look at the units: N, tokens, D and B count single parameters and tokens, S counts steps, a loss is "
+        "in nats per token"
+    )
     if "C" in columns:
         here, (other,) = _unit(columns), UNITS.keys() - {_unit(columns)}
         factor = UNITS[other] / UNITS[here]
@@ -319,10 +340,11 @@ def _follow(row, follows):
 
 def _fault(row, follows):
     """What cannot be meant in a complete row, in words; None if nothing."""
-    for name, largest in LARGEST.items():
-        if name in row and not 1 <= row[name] <= largest:
+    for name, (lowest, highest) in SANE.items():
+        if name in row and not math.isnan(row[name]) and not lowest <= row[name] <= highest:
             how = f" = {follows[name][1]}" if name in follows else ""
-            return f"{name}{how} of row {row['row']}: found {row[name]:.3g}, expected 1 to {largest:.0e}"
+            expected = f"{lowest:g} to {highest:g}"
+            return f"{name}{how} of row {row['row']}: found {row[name]:.3g}, expected {expected}"
     products = {"C": ("6 N · tokens", 6 * row["N"] * row["tokens"])}
     if {"S", "B"} <= row.keys():
         products["tokens"] = ("S · B", row["S"] * row["B"])
