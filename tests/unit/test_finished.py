@@ -302,8 +302,8 @@ FAULTS = [
     (ended(), {"drop_largest_losses": 4}, "found 4, expected fewer than the 4 runs"),
     (ended(), {"sha256": "0" * 64}, f"expected {'0' * 64} (finished.sha256)"),
     (*told(1, N="N", C="C"),
-     "tokens = C / (6 N) of row 1: found 1.73e+29, expected 100 to 1e+17; C is read as PF-days and looks like "
-     "FLOPs: write {column: …, unit: FLOPs} for it"),
+     "tokens = C / (6 N) of row 1: found 1.73e+29, expected 100 to 1e+17; C is read as PF-days and looks "
+     "like FLOPs: write {column: …, unit: FLOPs} for it"),
     (*told(1, D="D", C="C"), "C is read as PF-days and looks like FLOPs"),
     (*told(1 / PF_DAY, N="N", C=IN_FLOPS), "C is read as FLOPs and looks like PF-days: write {"),
     (*told(1, N="N", D="D", C="C"),

