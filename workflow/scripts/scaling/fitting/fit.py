@@ -266,9 +266,9 @@ def certify(problem, whole, names, drawn=None, quantiles=None):
 def forecast(law, problem, counts, quantiles, *, seed, delta):
     """How well the law, fitted without the largest tenth of compute, predicts it: JSON values.
 
-    ``error_percent`` is the mean over the points held out; ``covered`` whether the mean of their departures
-    lies in the interval of its forecasts, ``margin_percent`` half the width of that; ``within`` how many of
-    them lie each in its own. A forecast is a draw of the fit and, for each run, a residual of the fit at
+    ``error_percent`` is how far the mean of the points held out is from its forecast, ``covered`` whether
+    it lies in the interval of that, ``margin_percent`` half the width of it; ``within`` is how many points
+    lie each in its own. A forecast is a draw of the fit and, for each run, a residual of the fit at
     random: what the next run would show, not where the law lies. Where too little is left to fit, these
     are None and ``reason`` says so.
     """
@@ -303,7 +303,7 @@ def forecast(law, problem, counts, quantiles, *, seed, delta):
     ends = np.quantile(error.mean(1), quantiles)
     unit = truth.mean() if law.y == "loss" else 1.0
     return {
-        "error_percent": float(100 * np.abs(line[0] / truth - 1).mean()),
+        "error_percent": float(100 * abs(_departure(law, truth, line[0]).mean()) / unit),
         "margin_percent": float(100 * (ends[1] - ends[0]) / 2 / unit),
         "covered": bool(ends[0] <= ROUNDING and ends[1] >= -ROUNDING),
         "within": int(((low <= ROUNDING) & (high >= -ROUNDING)).sum()),
