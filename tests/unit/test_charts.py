@@ -177,10 +177,10 @@ def test_a_fit_that_fails_its_certificate_is_not_drawn(name, study, drawings, ce
 
 
 def test_forecasts_read_as_what_they_are():
-    holdout = {"error_percent": 1.284, "margin_percent": 2.04, "covered": True, "within": 2, "points": 3}
-    assert wording.forecast({"holdout": holdout}) == "off by 1.3 %, inside its interval of ± 2.0 %"
-    said = wording.forecast({"holdout": holdout | {"covered": False}})
-    assert said == "off by 1.3 %, outside its interval of ± 2.0 %"
+    holdout = {"error_percent": 1.284, "interval_percent": [-2.04, 12.6], "covered": True, "points": 3}
+    assert wording.forecast({"holdout": holdout}) == "off by +1.3 %, inside its interval of −2.0 to +13 %"
+    said = wording.forecast({"holdout": holdout | {"covered": False, "error_percent": -3.0}})
+    assert said == "off by −3.0 %, outside its interval of −2.0 to +13 %"
     none = dict.fromkeys(holdout) | {"reason": "too few points"}
     assert wording.forecast({"holdout": none}) == "not possible: too few points"
 

@@ -44,7 +44,7 @@ def test_published_constants_come_back_from_losses_without_noise(name):
         assert result["parameters"][key]["value"] == pytest.approx(constant, rel=1e-3)
     assert result["certificate"]["passed"], result["certificate"]["reasons"]
     assert result["holdout"]["covered"] is True
-    assert result["holdout"]["error_percent"] < 1e-3
+    assert abs(result["holdout"]["error_percent"]) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,9 @@ def test_a_forecast_knows_nothing_of_what_it_predicts():
     losses = noisy(np.random.default_rng(8), 0.003)
     before = fit(select(SIZES, losses))[0]["holdout"]
     assert before["covered"] is True
-    assert 0.1 < before["margin_percent"] < 3, "what seeds differ by, and a little for the law's own doubt"
+    low, high = before["interval_percent"]
+    assert -3 < low < -0.1, "what runs differ by, and a little for the law's own doubt"
+    assert 0.1 < high < 3
     assert before["points"] == before["within"] == 1
     losses[-1] *= 1.2
     after = fit(select(SIZES, losses))[0]["holdout"]
@@ -258,15 +260,15 @@ def test_a_forecast_knows_nothing_of_what_it_predicts():
     assert after["within"] == 0
     line = -np.polyfit(np.log(SIZES[:-1]), np.log(losses[:-1]), 1)
     predicted = np.exp(-line[0] * np.log(SIZES[-1]) - line[1])
-    assert after["error_percent"] == pytest.approx(100 * abs(predicted / losses[-1] - 1), abs=0.5)
+    assert after["error_percent"] == pytest.approx(100 * (losses[-1] / predicted - 1), abs=0.5)
 
 
 def test_a_forecast_allows_for_what_seeds_differ_by_in_nats():
     """The scatter of large losses is the same in nats, and so larger as a share, at small ones."""
     rng, x = np.random.default_rng(4), np.geomspace(1e3, 1e9, 20)
     losses = LAWS["L_N"].predict({"N": x}, {"alpha_N": 0.1, "N_c": 1e12}) + rng.normal(0, 0.05, 20)
-    margin = fit(select(x, losses))[0]["holdout"]["margin_percent"]
-    assert margin > 100 * 1.2 * 0.05 / losses[-1]
+    low, high = fit(select(x, losses))[0]["holdout"]["interval_percent"]
+    assert high - low > 100 * 2.4 * 0.05 / losses[-1]
 
 
 def test_points_of_one_run_err_together_in_a_forecast():
@@ -276,7 +278,8 @@ def test_points_of_one_run_err_together_in_a_forecast():
     losses = LAWS["L_N"].predict({"N": x}, TRUTH) + rng.normal(0, 0.05, runs)[owner]
     holdout = fit(select(x, losses, runs=owner))[0]["holdout"]
     assert holdout["points"] == 12
-    assert holdout["margin_percent"] > 100 * 0.05 / losses[-1], "no smaller for ten points than for one"
+    low, high = holdout["interval_percent"]
+    assert high - low > 100 * 2 * 0.05 / losses[-1], "no smaller for ten points than for one"
 
 
 def test_too_little_to_forecast_from_is_said():

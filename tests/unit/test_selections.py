@@ -188,7 +188,7 @@ def test_the_script_writes_the_fit_and_its_draws(tables):
         "reasons",
     }
     assert set(result["certificate"]) == certificate
-    assert set(result["holdout"]) == {"error_percent", "margin_percent", "covered", "within", "points"}
+    assert set(result["holdout"]) == {"error_percent", "interval_percent", "covered", "within", "points"}
     assert {"runs", "points", "excluded"} <= set(result["data"])
     assert draws.num_rows == result["resamples"] == 300
     found = result["parameters"]["p_N"]

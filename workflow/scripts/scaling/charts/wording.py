@@ -99,8 +99,13 @@ def forecast(fit):
     if holdout["error_percent"] is None:
         return f"not possible: {holdout['reason']}"
     place = "inside" if holdout["covered"] else "outside"
-    error, margin = (significant(holdout[f"{name}_percent"], 2) for name in ("error", "margin"))
-    return f"off by {error} %, {place} its interval of ± {margin} %"
+    error, low, high = map(_signed, (holdout["error_percent"], *holdout["interval_percent"]))
+    return f"off by {error} %, {place} its interval of {low} to {high} %"
+
+
+def _signed(percentage):
+    """A percentage with its sign, to a tenth, or where it is more than ten to the whole."""
+    return signed(percentage, 1 if abs(percentage) < 10 else 0)
 
 
 def finding(fit):

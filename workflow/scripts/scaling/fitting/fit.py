@@ -266,17 +266,17 @@ def certify(problem, whole, names, drawn=None, quantiles=None):
 def forecast(law, problem, counts, quantiles, *, seed, delta):
     """How well the law, fitted without the largest tenth of compute, predicts it: JSON values.
 
-    ``error_percent`` is how far the mean of the points held out is from its forecast, ``covered`` whether
-    it lies in the interval of that, ``margin_percent`` half the width of it; ``within`` is how many points
-    lie each in its own. A forecast is a draw of the fit and, for each run, a residual of the fit at
-    random: what the next run would show, not where the law lies. Where too little is left to fit, these
+    ``error_percent`` is how far the mean of the points held out lies above its forecast, ``interval_percent``
+    how far it might by the forecast's own interval, ``covered`` whether it does; ``within`` is how many
+    points lie each in their own. A forecast is a draw of the fit and, for each run, a residual of the fit
+    at random: what the next run would show, not where the law lies. Where too little is left to fit, these
     are None and ``reason`` says so.
     """
     fitted, shown = problem.selection.fitted, problem.selection.shown
     held = largest(shown.compute)
     budget = shown.compute[held].min() if held.any() else np.inf
     kept = (fitted.compute < budget).astype(float)
-    keys = ("error_percent", "margin_percent", "covered", "within")
+    keys = ("error_percent", "interval_percent", "covered", "within")
     nothing = dict.fromkeys(keys) | {"points": int(held.sum())}
     least = {name: len(np.unique(x[kept > 0])) for name, x in fitted.inputs.items()}
     if not held.any() or (~held).sum() < len(law.parameters) + 2 or min(least.values()) < FEWEST:
@@ -297,16 +297,20 @@ def forecast(law, problem, counts, quantiles, *, seed, delta):
     runs, owner = np.unique(shown.owner[held], return_inverse=True)
     scatter = residual * widening(problem.independent(), len(law.parameters))
     noise = random.choice(scatter, (len(line) - 1, len(runs)))[:, owner]
-    truth = shown.y[held]
-    error = _departure(law, truth, line[1:]) - noise
-    low, high = np.quantile(error, quantiles, axis=0)
-    ends = np.quantile(error.mean(1), quantiles)
-    unit = truth.mean() if law.y == "loss" else 1.0
+    measured = _departure(law, shown.y[held], line[0])
+    expected = _departure(law, line[1:], line[0]) + noise
+    low, high = np.quantile(expected, quantiles, axis=0)
+    ends = np.quantile(expected.mean(1), quantiles)
+
+    def percent(departure):
+        share = departure / line[0].mean() if law.y == "loss" else np.expm1(np.clip(departure, -700, 700))
+        return float(100 * share)
+
     return {
-        "error_percent": float(100 * abs(_departure(law, truth, line[0]).mean()) / unit),
-        "margin_percent": float(100 * (ends[1] - ends[0]) / 2 / unit),
-        "covered": bool(ends[0] <= ROUNDING and ends[1] >= -ROUNDING),
-        "within": int(((low <= ROUNDING) & (high >= -ROUNDING)).sum()),
+        "error_percent": percent(measured.mean()),
+        "interval_percent": [percent(end) for end in ends],
+        "covered": bool(ends[0] - ROUNDING <= measured.mean() <= ends[1] + ROUNDING),
+        "within": int(((low - ROUNDING <= measured) & (measured <= high + ROUNDING)).sum()),
         "points": int(held.sum()),
     }
 
