@@ -111,7 +111,9 @@ def _grid(experiments):
     full = [(L, d, h, 4 * d) for L, d, h in SIZES]
     grid = {
         "size": [(shape, D_ALL) for shape in full],
-        "data": [(full[i], D) for D in (20_000, 40_000, 80_000, 160_000, 640_000, D_ALL) for i in (1, 3, 4, 5)],
+        "data": [
+            (full[i], D) for D in (20_000, 40_000, 80_000, 160_000, 640_000, D_ALL) for i in (1, 3, 4, 5)
+        ],
         "shape": [
             (shape, D_ALL)
             for shape in [
