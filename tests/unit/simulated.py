@@ -87,6 +87,7 @@ def finished(points=90):
             **{"file": "somewhere/runs.csv", "sha256": "ef" * 32, "rows_read": points + 2, "runs": points},
             **{"derived": ["D = tokens"], "where": {}},
             "dropped": [{"run": "row91", "row": 91, "loss": 5.25, "reason": "the largest loss"}],
+            "left_out": [{"reason": "the same as a row before in every column", "rows": 1}],
         },
     }
 

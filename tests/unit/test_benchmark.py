@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import bench
+import numpy as np
 import pyarrow as pa
 import pytest
 from scaling import counts, provenance, tables
-from scaling.benchmark import engine, study
+from scaling.benchmark import engine, fits, study
+from scaling.laws import LAWS
 from scaling.provenance import UserError
 from scaling.training import schedules
 
@@ -196,12 +198,33 @@ def test_a_contender_that_fails_is_named(run, tmp_path):
 
 
 def test_each_part_has_a_file(monkeypatch, tmp_path, capsys):
-    for module in (engine, study):
+    for module in (engine, study, fits):
         monkeypatch.setattr(module, "measure", lambda *arguments, name=module.__name__: {"of": name})
         monkeypatch.setattr(module, "describe", lambda figures: figures["of"])
-    for part, files in (["engine"], {"engine.json"}), ([], {"engine.json", "study.json"}):
+    for part, files in (["engine"], {"engine.json"}), ([], {"engine.json", "study.json", "fits.json"}):
         monkeypatch.setattr(sys, "argv", ["bench.py", *part, "--out", str(tmp_path)])
         bench.main()
         assert {path.name for path in tmp_path.iterdir()} == files
     assert provenance.read_json(tmp_path / "study.json") == {"of": "scaling.benchmark.study"}
-    assert capsys.readouterr().out.split()[-1] == "scaling.benchmark.study"
+    assert capsys.readouterr().out.split()[-1] == "scaling.benchmark.fits"
+
+
+def test_coverage_of_every_law_and_the_speed_are_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(fits, "REPETITIONS", 2)
+    monkeypatch.setattr(fits, "RESAMPLES", 40)
+    figures = fits.measure(tmp_path / "runs.parquet")
+    assert set(figures["coverage"]) == {*LAWS, "L_C of studies", "N_opt of studies"}
+    assert figures["coverage"]["L_ND"].keys() == {*LAWS["L_ND"].parameters, "forecast", "certified"}
+    assert all(share in (0, 0.5, 1) for found in figures["coverage"].values() for share in found.values())
+    assert figures["chinchilla"] is None
+    assert "No speed: `snakemake --configfile studies/chinchilla.yaml`" in fits.describe(figures)
+
+    N, D = np.geomspace(1e7, 1e10, 30), np.tile([1e9, 1e10, 1e11], 10)
+    points = pa.table({"N": N, "tokens": D, "test_loss": LAWS["chinchilla"].published(N=N, D=D)})
+    tables.write_table(tmp_path / "runs.parquet", points)
+    monkeypatch.setattr(fits, "LAWS", {"chinchilla": LAWS["chinchilla"]})
+    monkeypatch.setattr(fits, "study_truth", dict)
+    speed = fits.measure(tmp_path / "runs.parquet")["chinchilla"]
+    assert speed["points"] == 30
+    assert 0 < speed["seconds_point_fit"] < speed["seconds_4000_resamples"] + 1 < 20
+    assert speed["parameters"]["alpha"] == pytest.approx(0.34, rel=1e-3)

@@ -274,7 +274,7 @@ def spoilt(change):
 LOOK = "look at the units: N, tokens, D and B count single parameters and tokens, S counts steps"
 IN_FLOPS = {"column": "C", "unit": "FLOPs"}
 FAULTS = [
-    (changed(2, loss=""), {}, "row 3 has no loss (column 'loss'); mend the row, or keep it out"),
+    (changed(2, loss=""), {}, "row 3 has no loss (column 'loss'); mend or delete the row"),
     (changed(2, loss="2,9"), {}, "row 3 has '2,9' in column 'loss', expected a number above 0"),
     (changed(2, loss=-1), {}, "row 3 has '-1' in column 'loss', expected a number above 0"),
     (changed(2, loss=0), {}, "row 3 has '0' in column 'loss', expected a number above 0"),

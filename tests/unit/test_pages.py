@@ -175,10 +175,13 @@ def test_certificate_and_forecast_stand_by_every_fit(text, study):
     for fit in study["fits"].values():
         for block in selections.blocks(fit).values():
             certificate, holdout = block["certificate"], block["holdout"]
-            assert f"{certificate['agreeing']} of {certificate['starts']} starts agree" in section
+            assert f"{certificate['agreeing']} of {certificate['starts']} starts end" in section
             assert f"Forecast of the largest tenth of compute: {wording.forecast(block)}" in section
             if holdout["points"] > 1 and holdout["within"] is not None:
-                assert f"{holdout['within']} of {holdout['points']} points inside their own." in section
+                assert (
+                    f"{holdout['within']} of {holdout['points']} points inside intervals of their own."
+                    in section
+                )
             for reason in certificate["reasons"]:
                 assert wording.greek(reason) in section
     failed = [
@@ -390,7 +393,8 @@ def test_exponents_as_markdown_are_those_of_the_fits(study):
     found = law["parameters"]["alpha_N"]
     assert f"| α_N | {wording.readable(found['value'])} |" in lines[2]
     assert f"| {wording.readable(found['low'])} to {wording.readable(found['high'])} | 0.076 |" in lines[2]
-    assert f"| {wording.forecast(law)} | 64 of 64 starts agree | 7 runs | 7 points |" in lines[2]
+    certified = "Certified: 64 of 64 starts end at the same optimum"
+    assert f"| {wording.forecast(law)} | {certified} | 7 runs | 7 points |" in lines[2]
     assert [line.split(" | ")[1] for line in lines[3:6]] == ["α", "β", "p_N"]
     for line in lines[3:6]:
         assert line.split(" | ")[2][0] == "("
@@ -402,7 +406,8 @@ def test_exponents_as_markdown_are_those_of_the_fits(study):
 def test_figure_that_cannot_be_drawn_says_why(write):
     lines = re.findall(r'<p class="missing">(.*?)</p>', write(simulated.study(transfer={})))
     assert lines == 2 * [
-        "Cannot be drawn: no run was evaluated on a transfer set: add one to corpus.transfer in the config."
+        "Cannot be drawn: no run was evaluated on a transfer set: add one to corpus.transfer in the config, "
+        "or to finished.transfer."
     ]
 
 

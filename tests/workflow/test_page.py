@@ -82,7 +82,7 @@ def test_forecasts_and_certificates_can_be_read_on_a_narrow_screen(smoke, browse
     fitted = [note for note in notes if "Forecast of the largest tenth" in note.text]
     assert len(fitted) >= sum("parameters" in fit for fit in fits) > 0
     details = fitted[0].find_element(By.TAG_NAME, "details")
-    assert details.text.startswith("64 of 64 starts agree") or "Not certified" in fitted[0].text
+    assert details.text.startswith("Certified: 64 of 64 starts") or "Not certified" in fitted[0].text
     assert not details.get_property("open")
     details.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
     assert details.get_property("open")

@@ -125,6 +125,7 @@ def known_law(name):
     """``name``, if there is a law of that name."""
     from scaling import laws
 
+    study_laws()  # refuses a study that asks for a law there is not
     if name not in laws.LAWS:
         refuse(f"{name} is not a law; there are {', '.join(laws.LAWS)}")
     return name

@@ -269,7 +269,7 @@ def _number(value, name, column, curve, where):
     missing = value is None or str(value).strip().casefold() in MISSING
     if missing and (name in ("loss_se", "transfer") or (name == "loss" and curve)):
         return math.nan
-    remedy = "mend the row, or keep it out with finished.where"
+    remedy = "mend or delete the row"
     if missing:
         raise UserError(f"{where} has no {name} (column {column!r}); {remedy}")
     try:

@@ -19,16 +19,26 @@ def offsets(runs, evaluations):
     """
     kept = {run["run"] for run in sound(runs, ("size",), "test_loss")[0]}
     found = [row for row in evaluations if row["run"] in kept and finite(row["loss"])]
-    last = {}
-    for row in sorted(found, key=lambda row: row["step"] or 0):
-        if row["set"] == "test":
-            last[row["run"]] = row
+    last = ends(found)
+    final = [row for row in found if last.get(row["run"]) == (row["step"] or 0)]
+    test = {row["run"]: row["loss"] for row in final if row["set"] == "test"}
     pairs = {}
-    for row in found:
-        end = last.get(row["run"])
-        if end and row["set"] != "test" and row["step"] == end["step"]:
-            pairs.setdefault(row["set"], []).append((end["loss"], row["loss"]))
+    for row in final:
+        if row["set"] != "test":
+            pairs.setdefault(row["set"], []).append((test[row["run"]], row["loss"]))
     return {name: offset(*np.array(losses).T) for name, losses in pairs.items()}
+
+
+def ends(evaluations):
+    """The last step, or 0 where steps are unknown, at which a run has a loss on the test split and on other
+    text: {run: step}. Rows of finished runs may have only one of the two at their very end.
+    """
+    sets = {}
+    for row in evaluations:
+        if finite(row["loss"]):
+            sets.setdefault((row["run"], row["step"] or 0), set()).add(row["set"])
+    both = sorted((step, run) for (run, step), found in sets.items() if "test" in found and len(found) > 1)
+    return {run: step for step, run in both}
 
 
 def offset(test, loss, *, resamples=RESAMPLES, seed=0):

@@ -16,7 +16,7 @@ from scaling.units import pf_days
 
 SIZE_REMEDY = "add sizes to experiment size"
 DATA_REMEDY = "add smaller subsets D to experiment data, or train longer"
-TOKENS_REMEDY = "add an experiment of several S for several sizes, whose runs see all tokens once"
+TOKENS_REMEDY = "add runs of three lengths or more that see each token once (experiment long, with several S)"
 OVERLAP_REMEDY = "add sizes to experiment size, nearer to each other"
 VALLEY_REMEDY = "train smaller sizes for longer (experiment long), or add sizes between them"
 CONVENTIONS = {"6N": "6N", "head": "output head counted", "total": "embeddings counted"}
@@ -287,9 +287,10 @@ def best_sizes(runs, curves, convention):
     At every compute where the frontier is ``bracketed``, the window is the best size and up to two on either
     side. What is shown are the vertices of separate parabolas, one a compute. The law is fitted to all
     windows at once (:class:`forms.Valley`): one curvature for all and a vertex that moves as a power of C.
-    The windows are those of the full set of runs; a resample reweights their points. Refitting separate
-    parabolas to each resample gave intervals three times as wide on simulated studies, since a size that is
-    not drawn moves the vertices next to it.
+    The windows are those of the full set of runs; a resample reweights their points. What is drawn are
+    sizes, all runs of one together: the valley is not quite a parabola, and what that does to its vertex
+    shows only when a size is missing. Refitting separate parabolas to each resample gave intervals three
+    times as wide on simulated studies.
     """
     iso = frontier.interpolate(runs, curves, convention)
     sizes = column(iso.runs, "N")
@@ -303,13 +304,16 @@ def best_sizes(runs, curves, convention):
     budgets, losses = iso.compute[inside], iso.loss[:, inside]
     run, place = np.nonzero(iso.bracketed[:, inside])
     windows = {"C": budgets[place], "N": sizes[run]}
+    first, size = np.unique(sizes, return_index=True, return_inverse=True)[1:]
+    best = size[losses.argmin(0)]
     return Selection(
-        runs=names(iso.runs),
-        fitted=Points(windows, np.exp(losses[run, place]), run, iso.reach[:, inside][run, place]),
-        shown=Points({"C": budgets}, np.exp(vertex[inside]), losses.argmin(0), budgets),
+        runs=[iso.runs[index]["run"] for index in first],
+        fitted=Points(windows, np.exp(losses[run, place]), size[run], iso.reach[:, inside][run, place]),
+        shown=Points({"C": budgets}, np.exp(vertex[inside]), best, budgets),
         form=forms.Valley(),
         method="Parabolas in ln N through the best size at each compute and up to two on either side, with "
-        f"one curvature and a vertex that moves as a power of C; {CONVENTIONS[convention]} FLOPs.",
+        "one curvature and a vertex that moves as a power of C; resampled by size; "
+        f"{CONVENTIONS[convention]} FLOPs.",
         remedy=VALLEY_REMEDY,
         excluded=iso.excluded,
     )

@@ -6,7 +6,7 @@ import altair as alt
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing, converged
-from scaling.offsets import offsets
+from scaling.offsets import ends, offsets
 from scaling.provenance import UserError
 from scaling.selections import INTERVAL
 
@@ -75,14 +75,14 @@ def measured(tables):
     sizes = {run["run"]: run for run in converged(tables["runs"], "size")}
     found = [e for e in tables["evaluations"] if e["run"] in sizes and math.isfinite(e["loss"])]
     test = {(e["run"], e["step"]): e["loss"] for e in found if e["set"] == "test"}
-    last = {run: max((step or 0 for name, step in test if name == run), default=None) for run in sizes}
+    last = ends(found)
     points = [
         theme.with_error(
             {
                 **theme.described(sizes[e["run"]]),
                 "step": e["step"],
                 "set": e["set"],
-                "stage": END if (e["step"] or 0) == last[e["run"]] else DURING,
+                "stage": END if (e["step"] or 0) == last.get(e["run"]) else DURING,
                 "x": test[e["run"], e["step"]],
                 "y": e["loss"],
             },
@@ -92,7 +92,8 @@ def measured(tables):
         if e["set"] != "test" and (e["run"], e["step"]) in test
     ]
     if not points:
-        raise UserError("no run was evaluated on a transfer set: add one to corpus.transfer in the config")
+        remedy = "add one to corpus.transfer in the config, or to finished.transfer"
+        raise UserError(f"no run was evaluated on a transfer set: {remedy}")
     return sorted(points, key=lambda point: (point["N"], point["step"] or 0, point["set"]))
 
 

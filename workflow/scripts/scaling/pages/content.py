@@ -3,7 +3,7 @@
 from scaling import provenance
 from scaling.charts import catalog, drawing, wording
 from scaling.grid import file_name
-from scaling.pages.fits import excluded, exponents, forms
+from scaling.pages.fits import excluded, exponents, forms, left_out
 from scaling.pages.runs import run_table, set_table
 from scaling.rows import finite
 from scaling.selections import blocks
@@ -53,6 +53,7 @@ def page(study, tables, fits, manifest=None, finished=None):
         "exponents": [row for fit in fits.values() for row in exponents(fit)],
         "forms": {law: forms(fit) for law, fit in fits.items() if fit.get("rivals")},
         "excluded": excluded(runs, fits),
+        "left_out": left_out(finished) if finished else [],
         "caveat": None if finished else CAVEAT,
         "runs": run_table(runs, evaluations, finished),
         "sets": set_table(runs, evaluations),
@@ -69,7 +70,7 @@ def lead(runs, fits, finished=None):
     sizes, tokens = [run["N"] for run in runs], sum(run["tokens"] for run in runs)
     flops = total_flops(runs)
     extent = f"{wording.words(min(sizes))} to {wording.words(max(sizes))}"
-    compute = f"{wording.scientific(flops)} FLOPs or {wording.scientific(pf_days(flops))} PF-days"
+    compute = f"{wording.scientific(flops)} FLOPs or {wording.readable(pf_days(flops))} PF-days"
     if finished:
         first = (
             f"{wording.counted(len(runs), 'finished run')} of {extent} parameters, trained elsewhere on "

@@ -36,7 +36,8 @@ def fitted(block, name):
         | {"interval": bracketed(f"{wording.readable(row['low'])} to {wording.readable(row['high'])}", block)}
         for key, row in (block["parameters"] | block["derived"]).items()
     ]
-    each = f", {holdout['within']} of {wording.counted(holdout['points'], 'point')} inside their own"
+    points = wording.counted(holdout["points"], "point")
+    each = f", {holdout['within']} of {points} inside intervals of their own"
     condition = certificate["condition"]
     return {
         "rows": rows,
@@ -45,9 +46,10 @@ def fitted(block, name):
         "data": [wording.counted(data[f"{what}s"], what) for what in ("run", "point")],
         "forecast": wording.forecast(block),
         "each": "" if holdout["error_percent"] is None or holdout["points"] == 1 else each,
-        "agreeing": f"{certificate['agreeing']} of {certificate['starts']} starts agree",
+        "agreeing": f"{'Certified: ' if passed else ''}{certificate['agreeing']} of {certificate['starts']} "
+        "starts end at the same optimum",
         "details": [
-            f"gradient {wording.scientific(certificate['gradient_norm'])} of what it could be",
+            f"gradient {wording.scientific(certificate['gradient_norm'])} of what the points could exert",
             f"condition {'infinite' if condition is None else wording.significant(condition, 2)}",
             f"{block['dropped']} of {block['resamples']} resamples dropped",
             f"residuals {wording.percent(block['rms_log_residual'])} (rms)",
@@ -162,6 +164,18 @@ def markdown(fits):
                 cells = [name, row["symbol"], row["measured"], row["interval"], known]
                 lines.append([*cells, entry["forecast"], certificate, *entry["data"]])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def left_out(finished):
+    """What of a file of finished runs is not among them: a line for each run and for each reason."""
+    runs = [
+        f"{item['run']}, loss {wording.significant(item['loss'], 4)}: {item['reason']} "
+        "(finished.drop_largest_losses)"
+        for item in finished["dropped"]
+    ]
+    return runs + [
+        f"{wording.counted(note['rows'], 'row')}: {note['reason']}" for note in finished["left_out"]
+    ]
 
 
 def excluded(runs, fits):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scaling.charts import wording
-from scaling.offsets import offsets
+from scaling.offsets import ends, offsets
 from scaling.rows import finite
 from scaling.selections import INTERVAL
 
@@ -89,7 +89,7 @@ def set_table(runs, evaluations):
     largest = max((run for run in sizes if found[run["run"]]), key=lambda run: run["N"], default=None)
     if largest is None:
         return None
-    end = max(e["step"] or 0 for e in found[largest["run"]])
+    end = ends(evaluations).get(largest["run"], max(e["step"] or 0 for e in found[largest["run"]]))
     final = [e for e in found[largest["run"]] if (e["step"] or 0) == end]
     test = next((e["loss"] for e in final if e["set"] == "test"), math.nan)
     every = offsets(runs, evaluations)
