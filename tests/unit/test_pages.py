@@ -436,6 +436,10 @@ def test_page_of_finished_runs_says_where_they_are_from(write):
     for told in ("sha256: " + "ef" * 32, "rows read: 92", "derived: D = tokens", "where: –"):
         assert told in footer
     assert "run row91, row 91, loss 5.25, reason the largest loss" in footer
+    left_out = plain(re.search(r"<h3>Left out of the fits</h3>(.*?)</section>", text, re.DOTALL)[1])
+    assert "row91, loss 5.250: the largest loss" in left_out
+    assert "1 row: the same as a row before in every column" in left_out
+    assert "No run was left out" not in left_out
     assert "Text:" not in footer
     assert "nan" not in plain(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)).lower().split()
 

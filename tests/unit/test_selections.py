@@ -236,6 +236,24 @@ def test_a_forecast_does_not_lean_on_test_points_that_it_has_to_predict(law):
     assert not (changed & kept).any()
 
 
+def test_few_sizes_of_several_lengths_do_not_pass_for_many():
+    """A parabola through sizes three times apart is biased; only a size that is missing shows it."""
+    truth = {"alpha": 0.35, "A": 400.0, "beta": 0.37, "B": 2000.0, "E": 1.8}
+    rng, B, runs, curves = np.random.default_rng(0), 2**19, [], []
+    for N in np.geomspace(1e7, 3e9, 6):
+        for S in (3000, 10000, 30000):
+            steps = np.geomspace(S / 12, S, 12).round()
+            losses = LAWS["chinchilla"].predict({"N": N, "D": B * steps}, truth) + rng.normal(0, 0.01)
+            name = f"N{N:.0f}-{S}"
+            runs.append(run(N, losses.tolist(), run=name, warmup=0))
+            curves += curve(name, steps, losses, B=B)
+    result, _ = selections.fit_law("N_opt", runs, curves, **(OPTIONS | {"resamples": 1000}))
+    found = result["parameters"]["p_N"]
+    assert result["data"]["runs"] == 6
+    assert found["low"] < 0.37 / 0.72 < found["high"]
+    assert found["value"] > 0.55, "biased as it is, which the interval has to allow for"
+
+
 # --- laws of two inputs ---------------------------------------------------------------------------------
 
 
