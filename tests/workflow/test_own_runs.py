@@ -95,7 +95,7 @@ def test_a_bad_row_gives_one_line_and_nothing_half_written(mine):
     file.write_text(file.read_text() + "3e9,3e10,\n")
     result = run(mine)
     assert result.returncode != 0
-    assert "error: runs.csv: row 31 has no loss (column 'loss'); mend the row, or keep" in result.stdout
+    assert "error: runs.csv: row 31 has no loss (column 'loss'); mend or delete the row" in result.stdout
     assert "Traceback" not in result.stdout
     assert not (mine.root / "results/studies/mine/tables").exists()
 
