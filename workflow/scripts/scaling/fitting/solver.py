@@ -52,8 +52,8 @@ def minimise(form, u, target, weight, start, bounds, delta):
     Newton's method on the curvature of the points within δ, damped by that of the parabolas which bound
     Huber's loss from above (the matrix of reweighted least squares). With much damping a step cannot but
     lower a convex loss; with none it is exact once the points within δ are settled. Steps are corrected for
-    the bending of f (geodesic acceleration; Transtrum & Sethna 2012), without which one start in twenty is
-    still creeping along the floor of a valley after hundreds of steps.
+    the bending of f (geodesic acceleration; Transtrum & Sethna 2012), without which some starts are still
+    creeping along the floor of a valley after hundreds of steps.
     """
     rows, points = weight.shape
     start = np.broadcast_to(start, (rows, form.size))
