@@ -11,8 +11,8 @@ study: $(VENV)/run.ready
 test: $(VENV)/dev.ready browser
 	$(BIN)/python -m pytest
 
-# Measures the training engine beside transformers' GPT-2, a development dependency, and where the time of the
-# default study goes, which it runs from nothing in a scratch folder
+# Measures the training engine beside transformers' GPT-2, a development dependency, where the time of the
+# default study goes, which it runs from nothing in a scratch folder, and how often the intervals of fits hold
 bench: $(VENV)/dev.ready
 	$(BIN)/python workflow/scripts/bench.py
 
