@@ -307,6 +307,14 @@ def test_chinchilla_is_fitted_to_tokens_seen_once_by_both_counts_of_N():
     assert "with_total" not in result, "nothing was counted that way"
 
 
+def test_exponents_that_are_all_zero_imply_no_number():
+    law = LAWS["chinchilla"]
+    zero = {"value": 0.0, "low": 0.0, "high": 0.1}
+    result = {"parameters": dict.fromkeys(law.parameters, zero), "quantiles": [0.05, 0.95]}
+    draws = {name: np.zeros(10) for name in law.parameters}
+    assert selections._published(law, result, draws)["derived"] == {}
+
+
 def test_runs_that_differ_in_tokens_have_no_law_in_N_alone():
     line = unfitted("L_N", token_study(), [])
     assert "saw 1e+08 to 1e+10 tokens" in line

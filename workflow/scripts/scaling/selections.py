@@ -107,14 +107,19 @@ def _published(law, result, draws):
     }
     derived = {}
     for name, number in law.derived.items():
-        drawn = number.value(draws)
-        low, high = np.nanquantile(drawn[np.isfinite(drawn)], result["quantiles"])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = number.value({key: np.float64(found["value"]) for key, found in parameters.items()})
+            drawn = number.value(draws)
+        drawn = drawn[np.isfinite(drawn)]
+        if not (np.isfinite(value) and len(drawn)):  # exponents that are all zero imply nothing
+            continue
+        low, high = np.quantile(drawn, result["quantiles"])
         derived[name] = {
             "symbol": number.symbol,
             "formula": number.formula,
             "published": number.published,
             "place": number.source,
-            "value": float(number.value({key: found["value"] for key, found in parameters.items()})),
+            "value": float(value),
             "low": float(low),
             "high": float(high),
         }

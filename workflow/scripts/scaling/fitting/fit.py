@@ -135,7 +135,7 @@ class Problem:
         return self._minimise(np.broadcast_to(weight, (STARTS, len(weight))), starts, delta)
 
     def _minimise(self, weight, start, delta):
-        found = solver.minimise(self.form, self.u, self.target[None], weight, start, self.bounds, delta)
+        found = solver.minimise(self.form, self.u, self.target, weight, start, self.bounds, delta)
         return replace(found, converged=found.converged & (found.condition < WORST_CONDITION))
 
     def at_bound(self, theta):

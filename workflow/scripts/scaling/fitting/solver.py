@@ -45,9 +45,9 @@ def huber(residual, delta):
 def minimise(form, u, target, weight, start, bounds, delta):
     """Minimise the loss of R problems that share their inputs; returns a :class:`Solution`.
 
-    ``form`` a :class:`scaling.forms.Form` of K coefficients; ``u`` (V, P) its inputs; ``target`` (R, P) or
-    (1, P) logarithms, ignored where ``weight`` (R, P) is zero; ``start`` (R, K) or (1, K); ``bounds`` two
-    arrays (K,) that no coefficient leaves; ``delta`` Huber's δ.
+    ``form`` a :class:`scaling.forms.Form` of K coefficients; ``u`` (V, P) its inputs; ``target`` (P,)
+    logarithms; ``weight`` (R, P), zero for points that a problem is without; ``start`` (R, K) or (1, K);
+    ``bounds`` two arrays (K,) that no coefficient leaves; ``delta`` Huber's δ.
 
     Newton's method on the curvature of the points within δ, damped by that of the parabolas which bound
     Huber's loss from above (the matrix of reweighted least squares). With much damping a step cannot but
@@ -57,13 +57,12 @@ def minimise(form, u, target, weight, start, bounds, delta):
     """
     rows, points = weight.shape
     start = np.broadcast_to(start, (rows, form.size))
-    target = np.broadcast_to(np.where(np.isfinite(target), target, 0.0), (rows, points))
     size = max(1, CHUNK // points)
     chunks = [slice(begin, begin + size) for begin in range(0, rows, size)]
     # a wild step may overflow; its loss is then infinite and it is not taken
     with np.errstate(all="ignore"):
         return joined(
-            [_Problems(form, u, target[at], weight[at], bounds, delta).solve(start[at]) for at in chunks]
+            [_Problems(form, u, target, weight[at], bounds, delta).solve(start[at]) for at in chunks]
         )
 
 
@@ -108,8 +107,8 @@ class _Problems:
                 found.moved[index] = np.abs(theta[ended] - start[index]).max(1)
                 found.condition[index] = self._condition(residual, jacobian, ended)
                 go = ~ended
-                self.target, self.weight = self.target[go], self.weight[go]
-                at, theta, residual, jacobian = at[go], theta[go], residual[go], jacobian[go]
+                self.weight, at = self.weight[go], at[go]
+                theta, residual, jacobian = theta[go], residual[go], jacobian[go]
                 objective, descent, damping = objective[go], descent[go], damping[go]
             if not at.size:
                 break
