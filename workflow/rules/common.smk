@@ -54,7 +54,7 @@ if GPUS and workflow.local_exec and "gpu_percent" not in workflow.global_resourc
 
 wildcard_constraints:
     set="|".join(SETS),
-    law=r"\w+",
+    law=r"(?!allocation\b)\w+",
     data="[^/]+",
     run="[^/]+",
     wheel="[^/]+",
@@ -134,6 +134,28 @@ def known_law(name):
 def fits():
     """Files of every fit of the study."""
     return expand(f"{STUDY}/fits/{{law}}.json", law=study_laws())
+
+
+def adjusted_by(law):
+    """What the points of ``law`` are adjusted by: the fit of B_crit and its draws, or nothing."""
+    from scaling import laws
+
+    scanned = "batch" in grid.experiments(config)
+    files = [f"{STUDY}/fits/B_crit.json", f"{STUDY}/fits/B_crit.bootstrap.parquet"]
+    return files if scanned and laws.LAWS[known_law(law)].adjusted else []
+
+
+def allocated(ending):
+    """Files, with that ending, of the fits that the split of a budget is told from."""
+    from scaling import allocation
+
+    names = [law for law in allocation.NEEDS if law in study_laws()]
+    return expand(f"{STUDY}/fits/{{law}}{ending}", law=names)
+
+
+def allocation():
+    """The file that tells how a budget splits, if the study fits a law of it."""
+    return [f"{STUDY}/fits/allocation.json"] if catalog.splits(study_laws()) else []
 
 
 def figures(*endings):

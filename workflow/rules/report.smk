@@ -48,6 +48,7 @@ rule page:
         origin=ORIGIN[1],
         tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
         fits=lambda wildcards: fits(),
+        allocation=lambda wildcards: allocation(),
     output:
         f"{STUDY}/frontier.html",
     log:
@@ -62,4 +63,5 @@ rule page:
         "Make {output}"
     shell:
         "python workflow/scripts/page.py --study {input.study:q} --tables {params.tables:q}"
-        " --fits {input.fits:q} {params.origin} {input.origin:q} --out {output:q} > {log:q} 2>&1"
+        " --fits {input.fits:q} {input.allocation:q} {params.origin} {input.origin:q} --out {output:q}"
+        " > {log:q} 2>&1"

@@ -12,6 +12,8 @@ import numpy as np
 
 STEEPEST = 10.0
 """Largest exponent. None is below zero: what rises where its law falls ends at that bound, or the reverse."""
+STEEPEST_CRITICAL, BEYOND = 60.0, 3.0
+"""Largest 1/α_B, and how many e-folds beyond the batches that were tried a critical one may be found."""
 FAINTEST, LOUDEST = 12.0, 6.0
 """e-folds below the lowest and above the highest y within which a term among others is looked for: one that
 is e⁻¹² of the lowest y is not there."""
@@ -64,6 +66,11 @@ class Form:
 
     size: int
     """Number of coefficients, and of parameters."""
+
+    @property
+    def wanted(self):
+        """How many coefficients, the first, are to be known; others may belong to points left out."""
+        return self.size
 
     def evaluate(self, theta, u):
         """ln y (R, P) and its gradient (R, size, P) for coefficients (R, size) at inputs ``u`` (V, P)."""
@@ -308,6 +315,52 @@ class Valley(Form):
 
     def starts(self, u, v, rng, count):
         return np.column_stack([rng.uniform(v.min(), v.max(), count), rng.normal(0, 0.1, (count, 5))])
+
+
+@dataclass(frozen=True)
+class Hyperbolas(Form):
+    """S = S_min · (1 + B_crit/B) with B_crit = B*/L^(1/α_B): the hyperbolas of Kaplan et al. 2020, eqs. 5.1,
+    5.3, all at once, each with an S_min of its own.
+
+    Inputs L, B. ``group`` (P,) says which hyperbola each point lies on. θ holds the slope 1/α_B and ln B_crit
+    at the centres of the inputs, then ln S_min of each; parameters α_B, B*. ``predict`` gives ln B_crit at L.
+    """
+
+    group: np.ndarray
+    wanted = 2
+
+    @property
+    def size(self):
+        return 2 + int(self.group.max()) + 1
+
+    def evaluate(self, theta, u):
+        s, b = theta[:, 0, None], theta[:, 1, None]
+        x = b - s * u[0] - u[1]
+        share = 1 / (1 + np.exp(-x))
+        gradient = np.zeros((len(theta), self.size, u.shape[1]))
+        gradient[:, 0], gradient[:, 1] = -share * u[0], share
+        gradient[:, 2 + self.group, np.arange(u.shape[1])] = 1.0
+        return theta[:, 2 + self.group] + np.logaddexp(0, x), gradient
+
+    def natural(self, theta, centre):
+        alpha, scale = INVERSE[0](theta[:, 1] + centre[1], theta[:, 0], centre[0])
+        return np.column_stack([alpha, scale])
+
+    def predict(self, theta, u, centre):
+        return theta[:, 1, None] + centre[1] - theta[:, 0, None] * u[0]
+
+    def bounds(self, u, v):
+        """B_crit within BEYOND e-folds of the batches in the middle of the losses."""
+        low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
+        low[:2], high[:2] = (0.0, u[1].min() - BEYOND), (STEEPEST_CRITICAL, u[1].max() + BEYOND)
+        return low, high
+
+    def starts(self, u, v, rng, count):
+        theta = np.empty((count, self.size))
+        theta[:, 0] = np.exp(rng.uniform(np.log(0.5), np.log(20), count))
+        theta[:, 1] = rng.uniform(u[1].min(), u[1].max(), count)
+        theta[:, 2:] = rng.uniform(v.min(), v.max(), (count, self.size - 2))
+        return theta
 
 
 def _log_sum(logs):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.provenance import UserError
-from scaling.rows import column, enough, finite, sound
+from scaling.laws import critical_batch, least_compute
+from scaling.rows import column, enough, finite, need, sound
 from scaling.units import pf_days
 
 GRID_POINTS = 60
@@ -21,15 +21,40 @@ CURVE_REMEDY = "add sizes to experiment size, or train for longer than the warm-
 
 
 @dataclass(frozen=True)
+class Critical:
+    """B_crit(L) of a study as its points are adjusted by it: its parameters, ``draws`` {parameter: (R,)} of
+    them, and why they may not hold, in words."""
+
+    parameters: dict[str, float]
+    draws: dict[str, np.ndarray]
+    doubts: tuple[str, ...] = ()
+
+    def __call__(self, loss):
+        """B_crit (tokens) at a loss (nats per token)."""
+        return critical_batch(loss, **self.parameters)
+
+    def variants(self, most):
+        """This with each of its draws, up to ``most`` of them, in place of the parameters."""
+        columns = [column[np.isfinite(column)][:most] for column in self.draws.values()]
+        return [
+            Critical(dict(zip(self.draws, map(float, values), strict=True)), {})
+            for values in zip(*columns, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
 class IsoCompute:
     """Learning curves on a common grid of compute.
 
     ``runs``: rows in order of N; ``compute`` (G,) PF-days; ``loss`` (runs, G) ln of the lowest loss so far,
     infinite where a run has no data; ``reach`` (runs, G) the compute of the test point that a loss leans on,
-    at that compute or after it; ``bracketed`` (runs, G) as :func:`bracketed` finds them.
+    at that compute or after it; ``bracketed`` (runs, G) as :func:`bracketed` finds them; ``N`` and
+    ``flops_per_token`` (runs,) as they are counted.
     """
 
     runs: list[dict]
+    N: np.ndarray
+    flops_per_token: np.ndarray
     compute: np.ndarray
     loss: np.ndarray
     reach: np.ndarray
@@ -37,30 +62,36 @@ class IsoCompute:
     excluded: dict[str, str]
 
 
-def interpolate(runs, curves, convention):
+def interpolate(runs, curves, counting, critical=None):
     """Learning curves of the experiments CURVES on 60 log-spaced computes, as :class:`IsoCompute`.
 
     A curve starts where its warm-up ends: before that its loss tells of the schedule, not of the size. It
     never rises: what counts at a compute is the lowest loss up to there. Between test points ln L is
-    linear in ln C; nothing is extrapolated.
+    linear in ln C; nothing is extrapolated. ``counting`` names the columns of FLOPs per token and of N; with
+    ``critical``, a :class:`Critical`, compute is C_min, by the lowest loss so far.
 
     The grid spans the computes that at least two runs reach.
     """
     kept, traces, excluded = past_warmup(runs, curves)
-    if any(not finite(run.get(f"flops_per_token_{convention}")) for run in kept):
-        raise UserError(f"its runs have no flops_per_token_{convention}")
+    need(kept, counting.flops, counting.N, *(["B"] if critical else []))
     spans = {}
     for run in kept:
         points = traces[run["run"]]
-        compute = pf_days(column(points, "tokens") * run[f"flops_per_token_{convention}"])
+        compute = pf_days(column(points, "tokens") * run[counting.flops])
         loss = np.minimum.accumulate(np.log(column(points, "test_loss")))
+        if critical:
+            compute = least_compute(compute, run["B"], critical(np.exp(loss)))
         spans[run["run"]] = np.log(compute), loss
     first = sorted(compute[0] for compute, _ in spans.values())[1]
     last = sorted(compute[-1] for compute, _ in spans.values())[-2]
     grid = np.linspace(first, max(first, last), GRID_POINTS)
     loss = np.array([np.interp(grid, *spans[run["run"]], left=np.inf, right=np.inf) for run in kept])
     reach = np.array([_next(spans[run["run"]][0], grid) for run in kept])
-    return IsoCompute(kept, np.exp(grid), loss, np.exp(reach), bracketed(column(kept, "N"), loss), excluded)
+    sizes = column(kept, counting.N)
+    return IsoCompute(
+        *(kept, sizes, column(kept, counting.flops), np.exp(grid), loss, np.exp(reach)),
+        *(bracketed(sizes, loss), excluded),
+    )
 
 
 def _next(compute, grid):
@@ -68,12 +99,12 @@ def _next(compute, grid):
     return np.append(compute, np.inf)[np.searchsorted(compute, grid - 1e-9)]
 
 
-def past_warmup(runs, curves):
-    """Runs of the experiments CURVES, {run: rows of its curve past the warm-up}, and why others are left out.
+def past_warmup(runs, curves, experiments=CURVES, remedy=CURVE_REMEDY):
+    """Runs of ``experiments``, {run: rows of its curve past the warm-up}, and why others are left out.
 
     Raises UserError where fewer than three have two such points.
     """
-    kept, excluded = sound(runs, CURVES, "test_loss")
+    kept, excluded = sound(runs, experiments, "test_loss")
     traces = {run["run"]: [] for run in kept}
     warmup = {run["run"]: run["warmup"] for run in kept}
     for row in sorted(curves, key=lambda row: row["step"]):
@@ -83,7 +114,7 @@ def past_warmup(runs, curves):
         if len(trace) < 2:
             excluded[run] = f"has {len(trace)} test points past its warm-up, 2 are needed"
     kept = [run for run in kept if run["run"] not in excluded]
-    enough(kept, excluded, CURVE_REMEDY)
+    enough(kept, excluded, remedy)
     return kept, traces, excluded
 
 

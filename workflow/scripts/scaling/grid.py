@@ -25,6 +25,8 @@ COUNTS = (
     "snapshots", "test_tokens", "test_points", "noise_steps",
 )  # fmt: skip
 QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
+BY = ("N", "d_model", "B")
+"""What the rule of a learning rate may go by."""
 FITTED = ("size", "long", "data")
 """Experiments that laws are fitted to."""
 ADAFACTOR_ABOVE = 10**9
@@ -254,10 +256,11 @@ def _resolve(config, point, where):
         **{key: point[key] for key in COUNTS},
         **{key: float(point[key]) for key in QUANTITIES},
         "betas": [float(beta) for beta in point["betas"]],
-        "horizon": point["S"] if point["horizon"] == "S" else point["horizon"],
+        "S": _steps(point["S"], point["B"]),
     }
+    run["horizon"] = run["S"] if point["horizon"] == "S" else point["horizon"]
     N = counts.non_embedding(**run)
-    run["learning_rate"] = _learning_rate(point["learning_rate"], {"d_model": run["d_model"], "N": N}, what)
+    run["learning_rate"] = _learning_rate(point["learning_rate"], run | {"N": N}, what)
     if run["optimizer"] == "auto":
         run["optimizer"] = "adafactor" if N > ADAFACTOR_ABOVE else "adam"
     run |= _unused(run)
@@ -310,11 +313,17 @@ def _unused(run):
     return dict.fromkeys(names)
 
 
+def _steps(rule, B):
+    """Steps of a run of batch ``B``: a number, or the rule that a loss takes steps + tokens / B of them."""
+    return rule["steps"] + math.ceil(rule["tokens"] / B) if isinstance(rule, dict) else rule
+
+
 def _learning_rate(rule, run, what):
     if not isinstance(rule, dict):
         return float(rule)
     try:
-        rate = rule["value"] * (run[rule["by"]] / rule["at"]) ** rule["exponent"]
+        factors = [(run[name] / rule[name]["at"]) ** rule[name]["exponent"] for name in BY if name in rule]
+        rate = min(rule["value"] * math.prod(factors), rule.get("most", math.inf))
     except OverflowError:
         rate = math.inf
     if not 0 < rate < math.inf:

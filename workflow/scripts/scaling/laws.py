@@ -27,12 +27,18 @@ CHINCHILLA = "Hoffmann et al. 2022"
 REFIT = "Besiroglu et al. 2024"
 PORIAN = "Porian et al. 2024"
 
+FLOPS = ("6N", "head", "attention")
+"""Ways to count FLOPs, of :func:`scaling.counts.flops_per_token`."""
+FLOPS_AND_N = (*FLOPS, *(f"{way}_total" for way in FLOPS))
+"""Those, and each with the embeddings in N."""
+
 VARIABLES = {
     "N": "non-embedding parameters N",
     "D": "training tokens D",
     "C": "training compute C (PF-days)",
     "C_min": "least training compute C_min (PF-days)",
     "S": "training steps S",
+    "S_min": "least training steps S_min",
     "B": "batch size B (tokens)",
     "loss": "test loss (nats per token)",
     "B_crit": "critical batch size (tokens)",
@@ -90,10 +96,11 @@ class Derived:
 class Law:
     """One law. ``parameters`` are in the order of ``form``, ``inputs`` too.
 
-    ``points`` names a selection of :data:`scaling.selections.SELECTIONS`, None where no experiment of this
-    workflow measures them yet; ``experiments`` are those without which it has none. ``conventions`` are the
-    ways to count FLOPs or parameters that the law is fitted in, the first its own. ``delta`` is Huber's δ on
-    ln y where what is fitted is no loss; for losses a study sets it.
+    ``points`` names a selection of :data:`scaling.selections.SELECTIONS`, None for what is fitted as a part
+    of another law; ``experiments`` are those without which it has none. ``conventions`` are the ways to count
+    FLOPs or parameters that the law is fitted in, the first its own. ``adjusted`` laws are about training far
+    below the critical batch size, so that their points need B_crit. ``delta`` is Huber's δ on ln y where what
+    is fitted is no loss; for losses a study sets it.
     """
 
     formula: str
@@ -110,6 +117,7 @@ class Law:
     rivals: dict[str, Rival] = field(default_factory=dict)
     derived: dict[str, Derived] = field(default_factory=dict)
     delta: float | None = None
+    adjusted: bool = False
 
     def predict(self, inputs, parameters):
         """What the law predicts (P,) at ``inputs`` with ``parameters`` (name -> number).
@@ -145,7 +153,7 @@ def _loss_law(law):
     return replace(law, rivals=rivals)
 
 
-def _allocation(y, exponent, p, scale, unit, fitted_to, others=((), ())):
+def _allocation(y, exponent, p, scale, unit, points, fitted_to, others=((), ()), conventions=FLOPS):
     """How the compute-efficient choice of ``y`` goes with C_min (Table 6)."""
     of_p, of_scale = (tuple(Comparison(*other) for other in found) for found in others)
     (letter, which), (name, published) = y.split("_"), scale
@@ -160,10 +168,21 @@ def _allocation(y, exponent, p, scale, unit, fitted_to, others=((), ())):
             exponent: Parameter(exponent, p, None, "Table 6", of_p),
             name: Parameter(name, published, unit, "Table 6", of_scale),
         },
-        points=None,
+        points=points,
+        experiments=("size", "batch"),
+        conventions=conventions,
         fitted_to=fitted_to,
         delta=UNSURE,
+        adjusted=True,
     )
+
+
+EXPONENTS = ("alpha_N", "alpha_S", "alpha_B")
+
+
+def _closed_form(name, formula, value, published, source):
+    """A :class:`Derived` of L(N, S_min) and B_crit, whose parameters are drawn together."""
+    return Derived(name, formula, lambda p: value(**{key: p[key] for key in EXPONENTS}), published, source)
 
 
 LAWS = {
@@ -219,6 +238,7 @@ LAWS = {
                 "C_c": Parameter("C_c", 1.6e7, "PF-days", "Table 5"),
             },
             points="envelope",
+            conventions=FLOPS,
             fitted_to="the lower envelope of the learning curves of all sizes at one batch size",
         )
     ),
@@ -244,8 +264,11 @@ LAWS = {
                 ),
                 "C_c": Parameter("C_c", 3.1e8, "PF-days", "eq. 1.3"),
             },
-            points=None,
+            points="envelope",
+            experiments=("size", "batch"),
+            conventions=FLOPS,
             fitted_to="the envelope of the learning curves, compute adjusted to batches far below B_crit",
+            adjusted=True,
         )
     ),
     "L_ND": _loss_law(
@@ -291,7 +314,43 @@ LAWS = {
                 "S_c": Parameter("S_c", 2.1e3, "steps", "Table 3"),
             },
             points="curves",
-            fitted_to="learning curves of all sizes past their warm-up; the paper's S is S_min",
+            conventions=("6N", "6N_total"),
+            fitted_to="learning curves of all sizes past warm-up, steps as trained; the paper's are S_min",
+        )
+    ),
+    "L_NSmin": _loss_law(
+        Law(
+            formula="L = (N_c / N)^α_N + (S_c / S_min)^α_S",
+            latex=r"L(N, S_{\min}) = (N_c / N)^{\alpha_N} + (S_c / S_{\min})^{\alpha_S}",
+            form=Sum((Term(0, CRITICAL), Term(1, CRITICAL))),
+            inputs=("N", "S_min"),
+            y="loss",
+            source=f"{PAPER}, eq. 1.6",
+            parameters={
+                "alpha_N": Parameter("α_N", 0.077, None, "Table 3"),
+                "N_c": Parameter("N_c", 6.5e13, "parameters", "Table 3"),
+                "alpha_S": Parameter("α_S", 0.76, None, "Table 3"),
+                "S_c": Parameter("S_c", 2.1e3, "steps", "Table 3"),
+            },
+            points="curves",
+            experiments=("size", "batch"),
+            conventions=("6N", "6N_total"),
+            fitted_to="learning curves of all sizes past warm-up, steps adjusted to batches far above B_crit",
+            derived={
+                "alpha_C": _closed_form(
+                    *("α_C", "α_C = 1/(1/α_S + 1/α_B + 1/α_N)"),
+                    *(lambda **p: compute_exponent(**p), 0.054, f"{PAPER}, eq. 6.4"),
+                ),
+                "p_N": _closed_form(
+                    *("p_N", "N_opt ∝ C_min^(α_C/α_N)"),
+                    *(lambda **p: compute_exponent(**p) / p["alpha_N"], 0.71, f"{PAPER}, eq. 6.5"),
+                ),
+                "excess": _closed_form(
+                    *("α_N/α_S", "the best size stops at α_N/α_S above its converged loss"),
+                    *(lambda **p: efficient_excess(**p), 0.10, f"{PAPER}, eq. B.4"),
+                ),
+            },
+            adjusted=True,
         )
     ),
     "chinchilla": _loss_law(
@@ -311,7 +370,7 @@ LAWS = {
             },
             points="size_and_tokens",
             fitted_to="the last test loss of several sizes after several numbers of tokens, each seen once",
-            conventions=("6N", "total"),
+            conventions=("6N", "6N_total"),
             derived={
                 "p_N": Derived(
                     "p_N",
@@ -334,8 +393,9 @@ LAWS = {
             "alpha_B": Parameter("α_B", 0.21, None, "Table 5"),
             "B_star": Parameter("B*", 2.1e8, "tokens", "Table 5", (Comparison(2e8, f"{PAPER}, eq. 1.4"),)),
         },
-        points=None,
-        fitted_to="the critical batch sizes of batch scans at each loss",
+        points="critical",
+        experiments=("batch",),
+        fitted_to="steps to reach each loss at each batch size of batch scans, all hyperbolas at once",
         delta=UNSURE,
     ),
     "steps_examples": Law(
@@ -350,7 +410,8 @@ LAWS = {
             "E_min": Parameter("E_min", None, "tokens", "eq. 5.1"),
         },
         points=None,
-        fitted_to="steps to reach one loss at each batch size",
+        experiments=("batch",),
+        fitted_to="steps to reach one loss at each batch size; in a study, the levels of B_crit",
         delta=UNSURE,
     ),
     "N_opt": Law(
@@ -380,26 +441,40 @@ LAWS = {
         },
         points="best_size",
         fitted_to="the size with the lowest loss at each compute, at one batch size",
-        conventions=("6N", "head"),
+        conventions=FLOPS_AND_N,
+    ),
+    "N_opt_Cmin": _allocation(
+        *("N_opt", "p_N", 0.73, ("N_e", 1.3e9), "parameters", "best_size"),
+        "the size with the lowest loss at each C_min",
+        (
+            (
+                (0.71, f"{PAPER}, eq. 6.5: from the other exponents"),
+                (0.50, f"{CHINCHILLA}, about"),
+            ),
+            ((5.8e8, f"{PAPER}, Appendix B: from the other constants"),),
+        ),
+        FLOPS_AND_N,
     ),
     "B_opt": _allocation(
-        *("B_opt", "p_B", 0.24, ("B_e", 2.0e6), "tokens"),
+        *("B_opt", "p_B", 0.24, ("B_e", 2.0e6), "tokens", "efficient_batch"),
         "the critical batch size at the loss of each C_min's best size",
     ),
     "S_min": _allocation(
-        *("S_min", "p_S", 0.03, ("S_e", 5.4e3), "steps"),
+        *("S_min", "p_S", 0.03, ("S_e", 5.4e3), "steps", "best_steps"),
         "the fewest steps to the loss of each C_min's best size",
     ),
     "D_opt": _allocation(
-        *("D_opt", "p_D", 0.27, ("D_e", 2e10), "tokens"),
-        "the tokens that each C_min's best size sees",
+        *("D_opt", "p_D", 0.27, ("D_e", 2e10), "tokens", "best_data"),
+        "the tokens that each C_min's best size sees when trained at the critical batch size",
         (((0.26, f"{PAPER}, eq. 6.7"),), ((4e10, f"{PAPER}, eq. 6.7"),)),
     ),
 }
 """Every law by the name of its file, results/fits/{law}.json."""
 
 
-OF_CURVES = ("curves", "envelope", "best_size")
+OF_CURVES = (
+    "curves", "envelope", "best_size", "critical", "efficient_batch", "best_steps", "best_data",
+)  # fmt: skip
 """Selections that need learning curves, not only how runs ended."""
 
 
@@ -437,6 +512,21 @@ def compute_exponent(*, alpha_N, alpha_S, alpha_B):
     return 1 / (1 / alpha_S + 1 / alpha_B + 1 / alpha_N)
 
 
-def efficient_excess(*, alpha_N, alpha_S):
+def efficient_excess(*, alpha_N, alpha_S, **_):
     """How far above its converged loss the compute-efficient size stops, as a share: α_N / α_S (eq. B.4)."""
     return alpha_N / alpha_S
+
+
+def critical_batch(loss, *, alpha_B, B_star):
+    """B_crit (tokens) at a loss (nats per token): B* / L^(1/α_B) (eq. 5.3)."""
+    return B_star / loss ** (1 / alpha_B)
+
+
+def least_steps(S, B, B_crit):
+    """S_min = S / (1 + B_crit / B): the steps that batches far above B_crit would have taken (eq. 5.4)."""
+    return S / (1 + B_crit / B)
+
+
+def least_compute(C, B, B_crit):
+    """C_min = C / (1 + B / B_crit): the compute that batches far below B_crit would have taken (eq. 5.5)."""
+    return C / (1 + B / B_crit)

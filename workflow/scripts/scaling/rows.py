@@ -26,6 +26,13 @@ def enough(found, excluded, remedy, what="usable runs"):
         raise UserError(f"{len(found)} {what}, at least {FEWEST} are needed; {''.join(left_out[:1])}{remedy}")
 
 
+def need(runs, *columns):
+    """Raise UserError for the first of ``columns`` that one of ``runs`` lacks."""
+    for name in columns:
+        if any(not finite(run.get(name)) for run in runs):
+            raise UserError(f"its runs have no {name}")
+
+
 def extent(values):
     """The range of ``values`` in words, one number where they agree."""
     ends = dict.fromkeys(f"{value:.0f}" for value in (values.min(), values.max()))

@@ -4,32 +4,63 @@ Tables are lists of rows (dicts) with the columns of runs.parquet and curves.par
 token, compute is in PF-days.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from scaling import forms, frontier
 from scaling.fitting import fit
 from scaling.fitting.selection import Points, Selection, plain
-from scaling.laws import LAWS, VARIABLES
+from scaling.laws import LAWS, VARIABLES, least_steps
 from scaling.provenance import UserError, versions
-from scaling.rows import column, enough, extent, finite, names, sound
-from scaling.units import pf_days
+from scaling.rows import column, enough, extent, finite, names, need, sound
+from scaling.scans import critical_batches
+from scaling.units import PF_DAY, pf_days
 
 SIZE_REMEDY = "add sizes to experiment size"
 DATA_REMEDY = "add smaller subsets D to experiment data, or train longer"
 TOKENS_REMEDY = "add runs of three lengths or more that see each token once (experiment long, with several S)"
 OVERLAP_REMEDY = "add sizes to experiment size, nearer to each other"
 VALLEY_REMEDY = "train smaller sizes for longer (experiment long), or add sizes between them"
-CONVENTIONS = {"6N": "6N", "head": "output head counted", "total": "embeddings counted"}
-COUNTED = {"6N": "flops_per_token_6N", "head": "flops_per_token_head", "total": "N_total"}
-"""The column of runs.parquet that a convention needs."""
+BATCH_REMEDY = "add experiment batch"
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A way of counting: in words, and the columns of runs.parquet with FLOPs per token and with N."""
+
+    words: str
+    flops: str
+    N: str = "N"
+
+    def of(self, run):
+        """Whether ``run`` can be counted like this."""
+        return finite(run.get(self.flops)) and finite(run.get(self.N))
+
+
+CONVENTIONS = {
+    "6N": Counting("6N", "flops_per_token_6N"),
+    "head": Counting("output head counted", "flops_per_token_head"),
+    "attention": Counting("head and attention counted", "flops_per_token_attention"),
+    "6N_total": Counting("embeddings counted in N", "flops_per_token_6N", "N_total"),
+    "head_total": Counting("head counted, embeddings in N", "flops_per_token_head", "N_total"),
+    "attention_total": Counting(
+        "head and attention counted, embeddings in N", "flops_per_token_attention", "N_total"
+    ),
+}
+"""The ways of counting, by name: the paper's, and those that published exponents differ by."""
 INTERVAL = 0.9
 """Share of the draws between the ends of every interval."""
+VARIANTS = 50
+"""Draws of B_crit by which points are adjusted again, so that its uncertainty is carried through."""
 ALIKE = 1.5
 """Runs that saw up to so many times as many tokens as another are alike in training."""
 
 
-def fit_law(name, runs, curves, *, resamples, seed, delta):
+def fit_law(name, runs, curves, *, resamples, seed, delta, critical=None):
     """Fit the law ``name`` of :data:`scaling.laws.LAWS` to tables of runs and curves.
+
+    ``critical`` is the fit of B_crit, as this function returns it, which adjusted laws need.
 
     Returns what results/fits/{law}.json holds and the draws, {parameter: (resamples,)}. A law that is
     fitted in further conventions of counting has each that the runs carry as a block ``with_{convention}``
@@ -50,12 +81,10 @@ def fit_law(name, runs, curves, *, resamples, seed, delta):
     }
     draws = {}
     for convention in law.conventions:
-        if convention != law.conventions[0] and not any(finite(run.get(COUNTED[convention])) for run in runs):
+        if convention != law.conventions[0] and not any(CONVENTIONS[convention].of(run) for run in runs):
             continue
         try:
-            if law.points is None:
-                raise UserError(f"it is fitted to {law.fitted_to}, which no experiment measures yet")
-            selection = SELECTIONS[law.points](runs, curves, convention)
+            selection = select(law, runs, curves, convention, critical)
             result, columns = fit.fit(
                 law, selection, resamples=resamples, seed=seed, interval=INTERVAL, delta=law.delta or delta
             )
@@ -67,9 +96,42 @@ def fit_law(name, runs, curves, *, resamples, seed, delta):
             report |= result
             draws |= columns
         else:
-            report[f"with_{convention}"] = result | {"convention": CONVENTIONS[convention]}
+            report[f"with_{convention}"] = result | {"convention": CONVENTIONS[convention].words}
             draws |= {f"{key}_with_{convention}": values for key, values in columns.items()}
     return report | {"versions": versions("numpy")}, draws
+
+
+def select(law, runs, curves, convention, critical=None):
+    """The selection that ``law`` is fitted to; adjusted laws come with a variant for each draw of B_crit."""
+    if law.points is None:
+        raise UserError(f"it is fitted to {law.fitted_to}")
+    build = SELECTIONS[law.points]
+    if not law.adjusted:
+        return build(runs, curves, convention)
+    if critical is None:
+        raise UserError(f"it needs B_crit(L), which batch scans measure; {BATCH_REMEDY}")
+    B_crit = _critical(*critical)
+    variants, failed = [], 0
+    for drawn in B_crit.variants(VARIANTS):
+        try:
+            variants.append(replace(build(runs, curves, convention, drawn), carried=drawn.parameters))
+        except UserError:
+            failed += 1
+    selection = build(runs, curves, convention, B_crit)
+    doubts = B_crit.doubts
+    if failed > (1 - fit.FEWEST_KEPT) * (failed + len(variants)):
+        doubts += (f"by {failed} of {failed + len(variants)} draws of B_crit it has too few points",)
+    return replace(selection, variants=tuple(variants), carried=B_crit.parameters, doubts=doubts)
+
+
+def _critical(report, draws):
+    """B_crit as its fit, a report and its draws, found it."""
+    if "unfitted" in report:
+        raise UserError(f"it needs B_crit(L), and {report['unfitted']}")
+    certificate = report["certificate"]
+    doubts = () if certificate["passed"] else ("the fit of B_crit that it is adjusted by is not certified",)
+    values = {name: found["value"] for name, found in report["parameters"].items()}
+    return frontier.Critical(values, {name: draws[name] for name in values}, doubts)
 
 
 def blocks(report):
@@ -108,7 +170,8 @@ def _published(law, result, draws):
     derived = {}
     for name, number in law.derived.items():
         with np.errstate(divide="ignore", invalid="ignore"):
-            value = number.value({key: np.float64(found["value"]) for key, found in parameters.items()})
+            values = {key: np.float64(found["value"]) for key, found in parameters.items()}
+            value = number.value(values | result.get("adjusted_by", {}))
             drawn = number.value(draws)
         drawn = drawn[np.isfinite(drawn)]
         if not (np.isfinite(value) and len(drawn)):  # exponents that are all zero imply nothing
@@ -202,7 +265,7 @@ def size_and_data(runs, curves, convention):
 def size_and_tokens(runs, curves, convention):
     """L(N, D) of runs that see each token once: the last test loss of the experiments `size` and `long`.
 
-    With convention ``total`` N counts the embeddings too, as Hoffmann et al. do.
+    With convention ``6N_total`` N counts the embeddings too, as Hoffmann et al. do.
     """
     kept, excluded = sound(runs, frontier.CURVES, "test_loss")
     for run in kept:
@@ -210,9 +273,8 @@ def size_and_tokens(runs, curves, convention):
             excluded[run["run"]] = f"saw its D {run['epochs']:.2g} times: limited by data"
     kept = [run for run in kept if run["run"] not in excluded]
     enough(kept, excluded, TOKENS_REMEDY)
-    size = "N_total" if convention == "total" else "N"
-    if any(not finite(run.get(size)) for run in kept):
-        raise UserError(f"its runs have no {size}")
+    size = CONVENTIONS[convention].N
+    need(kept, size)
     return plain(
         names(kept),
         {"N": column(kept, size), "D": column(kept, "tokens")},
@@ -225,32 +287,41 @@ def size_and_tokens(runs, curves, convention):
     )
 
 
-def learning_curves(runs, curves, convention):
+def learning_curves(runs, curves, convention, critical=None):
     """L(N, S): every test point past the warm-up of the experiments `size` and `long`.
 
-    S is the step itself. The paper adjusts it to S_min by the critical batch size. Where a schedule lowers
+    Without ``critical`` S is the step itself, with it S_min, by the point's own loss. Where a schedule lowers
     the learning rate at its end, points on the way lie above the loss of a run that ends there.
     """
+    counting = CONVENTIONS[convention]
     kept, traces, excluded = frontier.past_warmup(runs, curves)
+    need(kept, counting.flops, counting.N, *(["B"] if critical else []))
     owner = np.repeat(np.arange(len(kept)), [len(traces[run["run"]]) for run in kept])
     points = [row for run in kept for row in traces[run["run"]]]
-    tokens = column(points, "tokens")
-    flops = np.array([run[f"flops_per_token_{convention}"] for run in kept])
+    steps, tokens, losses = (column(points, name) for name in ("step", "tokens", "test_loss"))
+    if critical:
+        name, how = (
+            "S_min",
+            "S adjusted to batches far above the critical one, S_min = S / (1 + B_crit(L) / B)",
+        )
+        steps = least_steps(steps, column(kept, "B")[owner], critical(losses))
+    else:
+        name, how = "S", "S as trained, not adjusted to the critical batch size"
     return plain(
         names(kept),
-        {"N": column(kept, "N")[owner], "S": column(points, "step")},
-        column(points, "test_loss"),
-        pf_days(tokens * flops[owner]),
+        {"N": column(kept, counting.N)[owner], name: steps},
+        losses,
+        pf_days(tokens * column(kept, counting.flops)[owner]),
         owner=owner,
-        method="Test points past warm-up on the learning curves of experiments size and long; S as trained, "
-        "not adjusted to the critical batch size.",
+        method=f"Test points past warm-up on the learning curves of experiments size and long; {how}.",
         remedy=frontier.CURVE_REMEDY,
         excluded=excluded,
     )
 
 
-def envelope(runs, curves, convention):
-    """L(C): the lowest loss of any run of the frontier's experiments at each compute that two runs reach.
+def envelope(runs, curves, convention, critical=None):
+    """L(C), or L(C_min): the lowest loss of any run of the frontier's experiments at each compute that two
+    runs reach.
 
     Where only one run has data there is no choice of size, hence no frontier: that leaves out the beginning
     of the smallest run and the end of the largest. So does where the smallest or the largest size of the
@@ -261,10 +332,9 @@ def envelope(runs, curves, convention):
     resampled. Taking the lowest of the runs drawn gave intervals on one side of the value, since that is
     never below the lowest of all, and twice as wide as the scatter of simulated studies.
     """
-    iso = frontier.interpolate(runs, curves, convention)
-    sizes = column(iso.runs, "N")
-    best = sizes[iso.loss.argmin(0)]
-    inner = (np.isfinite(iso.loss).sum(0) > 1) & (best > sizes.min()) & (best < sizes.max())
+    iso = frontier.interpolate(runs, curves, CONVENTIONS[convention], critical)
+    best = iso.N[iso.loss.argmin(0)]
+    inner = (np.isfinite(iso.loss).sum(0) > 1) & (best > iso.N.min()) & (best < iso.N.max())
     what = "computes whose best size is neither the smallest nor the largest"
     enough(np.flatnonzero(inner), iso.excluded, OVERLAP_REMEDY, what)
     budgets, losses = iso.compute[inner], iso.loss[:, inner]
@@ -272,22 +342,65 @@ def envelope(runs, curves, convention):
     on_it, owner = np.unique(lowest, return_inverse=True)
     return plain(
         [iso.runs[index]["run"] for index in on_it],
-        {"C": budgets},
+        {"C_min" if critical else "C": budgets},
         np.exp(losses.min(0)),
         budgets,
         reach=np.take_along_axis(iso.reach[:, inner], lowest[None], axis=0)[0],
         owner=owner,
         method="Lower envelope of the learning curves of experiments size and long, past warm-up, at "
         "computes that two runs or more reach and whose best size is neither the smallest nor the largest; "
-        f"{CONVENTIONS[convention]} FLOPs.",
+        f"{_compute(convention, critical)}.",
         remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
         facts={"bracketed": int(iso.bracketed[:, inner].any(0).sum())},
     )
 
 
-def best_sizes(runs, curves, convention):
-    """N_opt(C): the vertex of a parabola in ln N through the lowest losses at each compute.
+def efficient_batches(runs, curves, convention, critical):
+    """B_opt(C_min): the critical batch size at the loss of the envelope of each C_min."""
+    found = envelope(runs, curves, convention, critical)
+    points = replace(found.shown, y=critical(found.shown.y))
+    fitted = replace(points, compute=found.fitted.compute)
+    method = f"B_crit at the losses of the envelope. {found.method}"
+    return replace(found, shown=points, fitted=fitted, method=method)
+
+
+def best_sizes(runs, curves, convention, critical=None):
+    """N_opt(C), or N_opt(C_min): the size in the valley of the losses at each compute (:func:`_valley`)."""
+
+    def size(iso):
+        return np.repeat(iso.N[:, None], len(iso.compute), axis=1)
+
+    return _valley(runs, curves, convention, critical, "N", size)
+
+
+def best_data(runs, curves, convention, critical):
+    """D_opt(C_min): the tokens seen by the size in the valley, at the critical batch size.
+
+    Training at B_crit takes twice the tokens of training far below it: D = 2 C_min / FLOPs per token (6.3).
+    """
+
+    def tokens(iso):
+        return 2 * PF_DAY * iso.compute / iso.flops_per_token[:, None]
+
+    return _valley(runs, curves, convention, critical, "D", tokens)
+
+
+def best_steps(runs, curves, convention, critical):
+    """S_min(C_min): the steps of the size in the valley, C_min / (FLOPs per token · B_crit).
+
+    B_crit is that of the lowest loss at each compute.
+    """
+
+    def steps(iso):
+        return PF_DAY * iso.compute / (iso.flops_per_token[:, None] * critical(np.exp(iso.loss.min(0))))
+
+    return _valley(runs, curves, convention, critical, "S", steps)
+
+
+def _valley(runs, curves, convention, critical, name, quantity):
+    """What of ``quantity``, a function from an :class:`frontier.IsoCompute` to (runs, G), is best at each
+    compute: the vertex of a parabola in its logarithm through the lowest losses.
 
     At every compute where the frontier is ``bracketed``, the window is the best size and up to two on either
     side. What is shown are the vertices of separate parabolas, one a compute. The law is fitted to all
@@ -297,31 +410,38 @@ def best_sizes(runs, curves, convention):
     shows only when a size is missing. Refitting separate parabolas to each resample gave intervals three
     times as wide on simulated studies.
     """
-    iso = frontier.interpolate(runs, curves, convention)
-    sizes = column(iso.runs, "N")
+    iso = frontier.interpolate(runs, curves, CONVENTIONS[convention], critical)
+    x = quantity(iso)
     vertex = np.array([
-        frontier.vertex(np.log(sizes[window]), losses[window])
-        for window, losses in zip(iso.bracketed.T, iso.loss.T, strict=True)
+        frontier.vertex(np.log(values[window]), losses[window])
+        for window, values, losses in zip(iso.bracketed.T, x.T, iso.loss.T, strict=True)
     ])  # fmt: skip
     inside = np.isfinite(vertex)
     what = "computes whose best size has a worse one on both sides"
     enough(np.flatnonzero(inside), iso.excluded, VALLEY_REMEDY, what)
     budgets, losses = iso.compute[inside], iso.loss[:, inside]
     run, place = np.nonzero(iso.bracketed[:, inside])
-    windows = {"C": budgets[place], "N": sizes[run]}
-    first, size = np.unique(sizes, return_index=True, return_inverse=True)[1:]
+    compute = "C_min" if critical else "C"
+    windows = {compute: budgets[place], name: x[:, inside][run, place]}
+    first, size = np.unique(iso.N, return_index=True, return_inverse=True)[1:]
     best = size[losses.argmin(0)]
     return Selection(
         runs=[iso.runs[index]["run"] for index in first],
         fitted=Points(windows, np.exp(losses[run, place]), size[run], iso.reach[:, inside][run, place]),
-        shown=Points({"C": budgets}, np.exp(vertex[inside]), best, budgets),
+        shown=Points({compute: budgets}, np.exp(vertex[inside]), best, budgets),
         form=forms.Valley(),
-        method="Parabolas in ln N through the best size at each compute and up to two on either side, with "
-        "one curvature and a vertex that moves as a power of C; resampled by size; "
-        f"{CONVENTIONS[convention]} FLOPs.",
+        method=f"Parabolas in ln {name} through the best size at each compute and up to two on either side, "
+        "with one curvature and a vertex that moves as a power of C; resampled by size; "
+        f"{_compute(convention, critical)}.",
         remedy=VALLEY_REMEDY,
         excluded=iso.excluded,
     )
+
+
+def _compute(convention, critical):
+    """How compute is counted, in words."""
+    adjusted = ", C_min = C / (1 + B / B_crit(L))" if critical else ""
+    return f"{CONVENTIONS[convention].words} FLOPs{adjusted}"
 
 
 SELECTIONS = {
@@ -332,13 +452,17 @@ SELECTIONS = {
     "curves": learning_curves,
     "envelope": envelope,
     "best_size": best_sizes,
+    "critical": critical_batches,
+    "efficient_batch": efficient_batches,
+    "best_steps": best_steps,
+    "best_data": best_data,
 }
-"""Selections by name: a function of runs, curves and the convention of counting."""
+"""Selections by name: a function of runs, curves, the convention of counting and, for some, B_crit(L)."""
 
 
 def compute(runs, convention):
     """Training compute of each run, PF-days."""
-    return pf_days(column(runs, "tokens") * column(runs, f"flops_per_token_{convention}"))
+    return pf_days(column(runs, "tokens") * column(runs, CONVENTIONS[convention].flops))
 
 
 def _limited_by_data(runs):

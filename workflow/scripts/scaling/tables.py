@@ -63,6 +63,12 @@ def read_table(path):
         raise provenance.UserError(f"{path} is damaged ({line}); delete it and run snakemake again") from None
 
 
+def read_draws(path):
+    """The draws of a fit as it was written: {column: (resamples,)}, NaN for what was dropped."""
+    table = read_table(path)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
 def write_table(path, table):
     """Write a pyarrow Table as parquet, whole or not at all."""
     with provenance.whole(path) as scratch:

@@ -23,6 +23,42 @@ FIGURES = {
     "loss_vs_N": Figure("Test loss against model size", ("size",), ("runs",), ("L_N",)),
     "loss_vs_ND": Figure("Test loss against compute, by size", ("size",), ("runs",), ("chinchilla",)),
     "loss_vs_NS": Figure("Test loss against steps, by size", ("size",), ("runs",), ("L_NS",)),
+    "critical_batch": Figure("Critical batch size against loss", ("batch",), ("runs",), ("B_crit",)),
+    "steps_examples": Figure(
+        "Steps and examples to a loss, by batch size", ("batch",), ("runs",), ("B_crit",)
+    ),
+    "loss_vs_NSmin": Figure(
+        "Test loss against adjusted steps, by size", ("size", "batch"), ("runs",), ("L_NSmin",)
+    ),
+    "loss_vs_Cmin": Figure(
+        "Compute as trained and adjusted", ("size", "batch"), ("runs",), ("L_C", "L_Cmin")
+    ),
+    "frontier": Figure(
+        "Best size and fewest steps for a compute budget",
+        ("size", "batch"),
+        ("runs",),
+        ("N_opt_Cmin", "S_min", "allocation"),
+    ),
+    "split": Figure("How a growing budget splits", ("size", "batch"), ("runs",), ("allocation",)),
+    "off_optimum": Figure("What another size costs", ("size", "batch"), ("runs",), ("L_NSmin", "allocation")),
+    "loss_vs_N_fixed": Figure(
+        "Test loss against model size, compute or steps fixed",
+        ("size", "batch"),
+        ("runs", "curves"),
+        ("B_crit", "L_NSmin"),
+    ),
+    "steps_vs_N": Figure(
+        "Steps and examples to a loss, by model size",
+        ("size", "batch"),
+        ("runs", "curves"),
+        ("B_crit", "L_NSmin"),
+    ),
+    "crossing": Figure(
+        "Where L(C_min) meets L(D)",
+        ("size", "batch", "data"),
+        ("runs",),
+        ("L_Cmin", "D_opt", "L_D", "allocation"),
+    ),
     "loss_vs_D": Figure("Test loss against data", ("size", "data"), ("runs",), ("L_D",)),
     "overfitting": Figure("Test loss against data, by size", ("data",), ("runs",), ("L_ND",)),
     "transfer": Figure("Loss on other text against test loss", ("size",), ("runs", "evaluations")),
@@ -49,6 +85,14 @@ def missing(name, experiments, fits):
     return None
 
 
+SPLIT = ("N_opt", "L_NS", "N_opt_Cmin", "L_NSmin")
+
+
+def splits(laws):
+    """Whether ``laws`` tell how a budget splits, so that there is an allocation."""
+    return bool({*SPLIT} & {*laws})
+
+
 def available(experiments, laws, tables=("runs", "curves", "evaluations")):
     """Names of the figures of a study of these ``experiments`` that fits these ``laws``, in order.
 
@@ -58,7 +102,7 @@ def available(experiments, laws, tables=("runs", "curves", "evaluations")):
         name
         for name, figure in FIGURES.items()
         if set(figure.experiments) <= set(experiments)
-        and set(figure.fits) <= set(laws)
+        and set(figure.fits) <= {*laws, *(["allocation"] if splits(laws) else [])}
         and set(figure.tables) <= set(tables)
     ]
 

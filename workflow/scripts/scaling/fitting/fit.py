@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scaling import forms
 from scaling.fitting import solver
 from scaling.fitting.resampling import draw, tails, widening
 from scaling.fitting.selection import largest
@@ -40,7 +41,8 @@ def fit(law, selection, *, resamples, seed, interval, delta):
     """Fit ``law`` (with ``form``, ``parameters``, ``inputs`` and ``rivals``) to a selection of points.
 
     Returns the result as JSON values and the draws, {parameter: (resamples,)}, NaN for a resample that
-    was dropped: one whose points determine no fit, or whose fit did not converge.
+    was dropped: one whose points determine no fit, or whose fit did not converge. Among the draws are those
+    of the numbers that the points were adjusted by.
     Raises :class:`UserError` where points are too few, all alike, or determine no fit at all.
     """
     _check(law, selection)
@@ -52,16 +54,14 @@ def fit(law, selection, *, resamples, seed, interval, delta):
     if not np.isfinite(values).all():
         raise UserError(f"the points of {len(selection.runs)} runs determine no fit; {selection.remedy}")
 
-    counts = draw(len(selection.runs), resamples, seed)
-    drawn = problem.solve(counts, best, delta)
+    drawn, carried = problem.resample(resamples, best, seed=seed, delta=delta)
     natural = problem.form.natural(drawn.theta, problem.centre)
     kept = drawn.converged & np.isfinite(natural).all(1)
     if kept.sum() < FEWEST_DRAWS:
         raise UserError(f"only {kept.sum()} of {resamples} resamples determine a fit; {selection.remedy}")
     quantiles = tails(interval, problem.independent(), len(law.parameters))
-    draws = {
-        name: np.where(kept, column, np.nan) for name, column in zip(law.parameters, natural.T, strict=True)
-    }
+    columns = dict(zip(law.parameters, natural.T, strict=True)) | carried
+    draws = {name: np.where(kept, column, np.nan) for name, column in columns.items()}
     ends = np.quantile(natural[kept], quantiles, axis=0).T.tolist()
     spread = Spread(problem, best, drawn.theta[kept], quantiles)
     shown = selection.shown
@@ -81,13 +81,15 @@ def fit(law, selection, *, resamples, seed, interval, delta):
         "certificate": certify(
             problem, whole, law.parameters, drawn=replace(drawn, converged=kept), quantiles=quantiles
         ),
-        "holdout": forecast(law, problem, counts, quantiles, seed=seed, delta=delta),
+        "holdout": forecast(law, problem, resamples, quantiles, seed=seed, delta=delta),
         "method": selection.method,
         "data": _record(selection),
         "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
         "band": spread.band(shown.inputs) if len(law.inputs) == 1 else None,
         "rivals": compare(law, selection, seed=seed, delta=delta),
     }
+    if selection.carried:
+        result["adjusted_by"] = selection.carried
     return result, draws
 
 
@@ -114,28 +116,54 @@ class Problem:
         u, target = logs - centre[:, None], np.log(selection.fitted.y)
         return cls(form, selection, centre, u, target, form.bounds(u, target))
 
-    def solve(self, counts, start, delta, *, kept=1.0):
-        """Fits of resamples ``counts`` (R, runs) from ``start`` (1, K); ``kept`` (P,) is 0 where left out.
+    def variant(self, selection):
+        """The problem of ``selection``, in the coefficients of this one."""
+        u = np.log(np.array(list(selection.fitted.inputs.values()))) - self.centre[:, None]
+        target, form = np.log(selection.fitted.y), selection.form or self.form
+        return replace(self, form=form, selection=selection, u=u, target=target)
+
+    def resample(self, resamples, start, *, seed, delta, budget=np.inf):
+        """Fits of ``resamples`` draws of whole runs, and what the points of each were adjusted by.
+
+        ``start`` (1, K); ``budget``: points known only for as much compute are left out. Where the selection
+        has variants the resamples are shared out among them.
+        """
+        variants = self.selection.variants
+        if not variants:
+            counts = draw(len(self.selection.runs), resamples, seed)
+            return self.solve(counts, start, delta, budget=budget), {}
+        parts, carried = [], []
+        for index, variant in enumerate(variants[:resamples]):
+            share = len(range(index, resamples, len(variants)))
+            counts = draw(len(variant.runs), share, [seed, index])
+            parts.append(self.variant(variant).solve(counts, start, delta, budget=budget))
+            carried += [variant.carried] * share
+        return solver.joined(parts), {
+            name: np.array([row[name] for row in carried]) for name in self.selection.carried
+        }
+
+    def solve(self, counts, start, delta, *, budget=np.inf):
+        """Fits of resamples ``counts`` (R, runs) from ``start`` (1, K), of points of less than ``budget``.
 
         A fit that its points leave open counts as not converged. Weights are made for some resamples at a
         time, since all of them would not fit in memory for many points.
         """
-        rows = max(1, PRODUCTS // self.u.shape[1])
+        rows, kept = max(1, PRODUCTS // self.u.shape[1]), self.selection.fitted.compute < budget
         parts = []
         for begin in range(0, len(counts), rows):
             weight = self.selection.weights(counts[begin : begin + rows])
             parts.append(self._minimise(weight * kept, start, delta))
         return solver.joined(parts)
 
-    def start(self, random, delta, *, kept=1.0):
-        """Fits of the full set of runs from STARTS starts; ``kept`` (P,) is 0 for points left out."""
-        weight = np.broadcast_to(kept, self.target.shape)
-        used = weight > 0
+    def start(self, random, delta, *, budget=np.inf):
+        """Fits of the full set of runs from STARTS starts, of points of less than ``budget``."""
+        used = self.selection.fitted.compute < budget
         starts = self.form.starts(self.u[:, used], self.target[used], random, STARTS)
-        return self._minimise(np.broadcast_to(weight, (STARTS, len(weight))), starts, delta)
+        return self._minimise(np.broadcast_to(used.astype(float), (STARTS, len(used))), starts, delta)
 
     def _minimise(self, weight, start, delta):
-        found = solver.minimise(self.form, self.u, self.target, weight, start, self.bounds, delta)
+        least = self.selection.fitted.least
+        found = solver.minimise(self.form, self.u, self.target, weight, start, self.bounds, delta, least)
         return replace(found, converged=found.converged & (found.condition < WORST_CONDITION))
 
     def at_bound(self, theta):
@@ -144,8 +172,12 @@ class Problem:
         return (theta <= low) | (theta >= high)
 
     def independent(self):
-        """How many independent observations there are: runs, or values of a single input if fewer."""
-        runs = len(self.selection.runs)
+        """How many independent observations there are: runs, or values of a single input if fewer.
+
+        Runs that hold most of the points count for more of them: (Σ n)² / Σ n² runs of n points (Kish 1965).
+        """
+        held = np.bincount(self.selection.fitted.owner)
+        runs = float(held.sum() ** 2 / (held**2).sum())
         different = [len(np.unique(x)) for x in self.selection.fitted.inputs.values()]
         return min(runs, different[0]) if len(different) == 1 else runs
 
@@ -244,10 +276,11 @@ def certify(problem, whole, names, drawn=None, quantiles=None):
         reasons |= {
             f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
             f"in {100 * stuck:.0f} % of the resamples a parameter ran into a bound": stuck > MOST_STUCK,
-            f"{problem.independent()} runs or values are too few for intervals of {len(names)} parameters": (
+            f"{problem.independent():.3g} runs or values are too few for {len(names)} intervals": (
                 quantiles[0] < FURTHEST
             ),
         }
+        reasons |= dict.fromkeys(problem.selection.doubts, True)
     return {
         "starts": STARTS,
         "agreeing": agreeing,
@@ -263,7 +296,7 @@ def certify(problem, whole, names, drawn=None, quantiles=None):
 # --- forecast -------------------------------------------------------------------------------------------
 
 
-def forecast(law, problem, counts, quantiles, *, seed, delta):
+def forecast(law, problem, resamples, quantiles, *, seed, delta):
     """How well the law, fitted without the largest tenth of compute, predicts it: JSON values.
 
     ``error_percent`` is how far the mean of the points held out lies above its forecast, ``interval_percent``
@@ -275,21 +308,21 @@ def forecast(law, problem, counts, quantiles, *, seed, delta):
     fitted, shown = problem.selection.fitted, problem.selection.shown
     held = largest(shown.compute)
     budget = shown.compute[held].min() if held.any() else np.inf
-    kept = (fitted.compute < budget).astype(float)
+    kept = fitted.compute < budget
     keys = ("error_percent", "interval_percent", "covered", "within")
     nothing = dict.fromkeys(keys) | {"points": int(held.sum())}
-    least = {name: len(np.unique(x[kept > 0])) for name, x in fitted.inputs.items()}
+    least = {name: len(np.unique(x[kept])) for name, x in fitted.inputs.items()}
     if not held.any() or (~held).sum() < len(law.parameters) + 2 or min(least.values()) < FEWEST:
         return nothing | {"reason": "too few points of less compute to forecast from"}
 
     random = np.random.default_rng(seed)
-    whole = problem.start(random, delta, kept=kept)
+    whole = problem.start(random, delta, budget=budget)
     best = whole.theta[whole.objective.argmin()][None]
-    drawn = problem.solve(counts, best, delta, kept=kept)
+    drawn, _ = problem.resample(resamples, best, seed=seed, delta=delta, budget=budget)
     spread = Spread(problem, best, drawn.theta[drawn.converged], quantiles)
     ahead = {name: x[held] for name, x in shown.inputs.items()}
     behind = {name: x[~held] for name, x in shown.inputs.items()}
-    line, known = (np.exp(spread.at(inputs)) for inputs in (ahead, behind))
+    line, known = (forms.exp(spread.at(inputs)) for inputs in (ahead, behind))
     residual = _departure(law, shown.y[~held], known[0])
     line = line[np.isfinite(line).all(1)]
     if not np.isfinite(residual).all() or len(line) < FEWEST_DRAWS:

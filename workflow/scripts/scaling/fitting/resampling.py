@@ -8,8 +8,8 @@ import numpy as np
 def draw(runs, resamples, seed):
     """How often each of ``runs`` is drawn, with replacement, in each resample: (resamples, runs) integers.
 
-    The same seed and number of runs give the same draws, so that laws fitted to the same runs can be
-    compared draw by draw.
+    The same seed (a number or a list of them) and number of runs give the same draws, so that laws fitted to
+    the same runs can be compared draw by draw.
     """
     return np.random.default_rng(seed).multinomial(runs, np.full(runs, 1 / runs), size=resamples)
 

@@ -15,7 +15,8 @@ class Points:
     """P points: ``inputs`` name -> (P,), ``y`` (P,) and its standard error or None, all in their own units.
 
     ``owner`` (P,) are indices of the runs they belong to, ``compute`` (P,) is what has been spent when a
-    point is known, in any unit: no forecast from less may use it.
+    point is known, in any unit: no forecast from less may use it. ``least`` (P,) is true where y is only the
+    least that it could be: what was looked for had not come by the end of the run.
     """
 
     inputs: dict[str, np.ndarray]
@@ -23,6 +24,7 @@ class Points:
     owner: np.ndarray
     compute: np.ndarray
     y_se: np.ndarray | None = None
+    least: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Selection:
     where what is fitted is not the law itself but something that implies it. ``method`` is a sentence,
     ``remedy`` what to do where points are too few, ``excluded`` maps runs left out to the reason, ``facts``
     join the record of the points.
+
+    Points that were adjusted by another fit come with its draws: ``variants`` are the same selection
+    adjusted by each of some of them, among which the resamples are shared out, ``carried`` the numbers that
+    this one was adjusted by, and ``doubts`` why these may not hold.
     """
 
     runs: list[str]
@@ -44,6 +50,9 @@ class Selection:
     form: Form | None = None
     excluded: dict[str, str] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
+    variants: tuple = ()
+    carried: dict[str, float] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def weights(self, counts):
         """Weights (R, P) of the fitted points where each run was drawn ``counts`` (R, runs) times."""

@@ -42,12 +42,13 @@ def huber(residual, delta):
     return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
 
 
-def minimise(form, u, target, weight, start, bounds, delta):
+def minimise(form, u, target, weight, start, bounds, delta, least=None):
     """Minimise the loss of R problems that share their inputs; returns a :class:`Solution`.
 
     ``form`` a :class:`scaling.forms.Form` of K coefficients; ``u`` (V, P) its inputs; ``target`` (P,)
     logarithms; ``weight`` (R, P), zero for points that a problem is without; ``start`` (R, K) or (1, K);
-    ``bounds`` two arrays (K,) that no coefficient leaves; ``delta`` Huber's δ.
+    ``bounds`` two arrays (K,) that no coefficient leaves; ``delta`` Huber's δ; ``least`` (P,) is true where
+    the target is only the least that it could be, so that a prediction above it is no error.
 
     Newton's method on the curvature of the points within δ, damped by that of the parabolas which bound
     Huber's loss from above (the matrix of reweighted least squares). With much damping a step cannot but
@@ -62,7 +63,7 @@ def minimise(form, u, target, weight, start, bounds, delta):
     # a wild step may overflow; its loss is then infinite and it is not taken
     with np.errstate(all="ignore"):
         return joined(
-            [_Problems(form, u, target, weight[at], bounds, delta).solve(start[at]) for at in chunks]
+            [_Problems(form, u, target, weight[at], bounds, delta, least).solve(start[at]) for at in chunks]
         )
 
 
@@ -75,8 +76,8 @@ def joined(parts):
 class _Problems:
     """What the steps of a chunk of problems share; those that have ended are left out as they end."""
 
-    def __init__(self, form, u, target, weight, bounds, delta):
-        self.form, self.u, self.delta = form, u, delta
+    def __init__(self, form, u, target, weight, bounds, delta, least):
+        self.form, self.u, self.delta, self.least = form, u, delta, least
         self.target, self.weight = target, weight
         self.low, self.high = bounds
 
@@ -92,8 +93,7 @@ class _Problems:
         )
         at = np.arange(rows)
         theta = np.clip(start, self.low, self.high)
-        value, slopes = self.form.evaluate(theta, self.u)
-        residual, jacobian = self.target - value, np.array(slopes)
+        residual, jacobian = self._residual(*self.form.evaluate(theta, self.u))
         damping = np.ones(rows)
         for iteration in range(ITERATIONS + 1):
             objective = self._objective(residual)
@@ -114,13 +114,20 @@ class _Problems:
                 break
             step = self._step(theta, residual, jacobian, descent, damping)
             trial = np.clip(theta + step, self.low, self.high)
-            value, slopes = self.form.evaluate(trial, self.u)
-            moved = self.target - value
+            moved, slopes = self._residual(*self.form.evaluate(trial, self.u))
             # the slack lets the last steps pass, whose gain is lost in rounding
             better = self._objective(moved) <= objective * (1 + 1e-14)
             theta[better], residual[better], jacobian[better] = trial[better], moved[better], slopes[better]
             damping = np.where(better, np.maximum(damping / 8, 1e-12), damping * 8)
         return found
+
+    def _residual(self, value, slopes):
+        """How far the target lies above what is predicted (R, P), and the slopes of the prediction."""
+        residual = self.target - value
+        if self.least is None:
+            return residual, np.array(slopes)
+        met = self.least & (residual < 0)
+        return np.where(met, 0.0, residual), np.where(met[:, None], 0.0, slopes)
 
     def _objective(self, residual):
         total = (self.weight * huber(residual, self.delta)).sum(1)
@@ -140,8 +147,11 @@ class _Problems:
         pull = self.weight[ended] * self.delta / np.maximum(np.abs(residual[ended]), self.delta)
         normal = np.nan_to_num((jacobian * pull[:, None]) @ jacobian.transpose(0, 2, 1))
         scale = np.sqrt(np.einsum("rkk->rk", normal))
+        # a coefficient of points that are all left out touches no other
+        idle = (scale == 0) & (np.arange(self.form.size) >= self.form.wanted)
         scale = np.where(scale > 0, scale, 1.0)
-        values = np.linalg.eigvalsh(normal / (scale[:, :, None] * scale[:, None, :]))
+        normal = normal / (scale[:, :, None] * scale[:, None, :])
+        values = np.linalg.eigvalsh(normal + idle[:, :, None] * np.eye(self.form.size))
         return np.nan_to_num(values[:, -1] / np.maximum(values[:, 0], 0.0), nan=np.inf, posinf=np.inf)
 
     def _step(self, theta, residual, jacobian, descent, damping):
