@@ -11,16 +11,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scaling import allocation, laws, selections
 from scaling import finished as importer
-from scaling import laws, selections
+from scaling.charts.catalog import splits
 
 B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
 SIZES = [(1, 8, 1), (1, 16, 1), (2, 16, 2), (2, 24, 2), (2, 32, 2), (2, 48, 3), (3, 64, 4), (4, 96, 4)]
 SETS = {"cloud": 0.28, "comments": 0.45, "code": 0.62, "readmes": 0.94, "licences": 1.15, "headers": 1.9}
 BYTES_PER_TOKEN = 1.94
+BATCHES = (256, 512, 1024, 2048, 4096, 8192, 32768)
 
 
-def study(experiments=("size", "long", "data", "shape"), transfer=SETS, name="transformer", diverged=None):
+def study(
+    experiments=("size", "long", "data", "shape", "batch"), transfer=SETS, name="transformer", diverged=None
+):
     """Tables, fits, study.json and manifest.json of a simulated study, as a dict of plain values.
 
     ``transfer`` maps transfer sets to their offsets in nats, ``name`` begins the name of every run, and the
@@ -28,13 +32,15 @@ def study(experiments=("size", "long", "data", "shape"), transfer=SETS, name="tr
     """
     random = np.random.default_rng(0)
     runs, curves, evaluations = {}, [], []
-    for experiment, shape, D, planned in _grid(experiments):
-        run = _run(name, shape, D, planned, random)
+    for experiment, shape, D, planned, batch in _grid(experiments):
+        run = _run(name, shape, D, planned, batch, random)
         if run["run"] in runs:
             runs[run["run"]]["experiments"].append(experiment)
             continue
         run["experiments"].append(experiment)
         runs[run["run"]] = run
+        if experiment == "batch":
+            run["warmup"] = 10
         curves += _curve(run, random)
         evaluations += _evaluate(run, transfer, random)
         if run["N"] == diverged and D == D_ALL and planned == S:
@@ -108,7 +114,7 @@ def write(study, folder):
 
 
 def _grid(experiments):
-    """Quadruples (experiment, (n_layer, d_model, n_head, d_ff), D, S)."""
+    """Tuples (experiment, (n_layer, d_model, n_head, d_ff), D, S, B)."""
     full = [(L, d, h, 4 * d) for L, d, h in SIZES]
     grid = {
         "size": [(shape, D_ALL) for shape in full],
@@ -130,19 +136,20 @@ def _grid(experiments):
             ]
         ],
     }
-    points = [(experiment, *point, S) for experiment in experiments for point in grid.get(experiment, [])]
-    longer = [("long", shape, D_ALL, k * S) for shape in full[:4] for k in (2, 4)]
-    return points + (longer if "long" in experiments else [])
+    points = [(experiment, *point, S, B) for experiment in experiments for point in grid.get(experiment, [])]
+    longer = [("long", shape, D_ALL, k * S, B) for shape in full[:4] for k in (2, 4)]
+    scans = [("batch", full[i], D_ALL, 250 + 3_000_000 // b, b) for i in (1, 4) for b in BATCHES]
+    return points + (longer if "long" in experiments else []) + (scans if "batch" in experiments else [])
 
 
-def _run(name, shape, D, planned, random):
+def _run(name, shape, D, planned, batch, random):
     L, d, h, ff = shape
     N = 2 * d * L * (2 * d + ff)
     early = min(planned, round(120 * (D / 40_000) ** 0.8))
     steps, status = (planned, "finished") if D == D_ALL else (early, "stopped")
-    loss = _loss(shape, D, steps) + random.normal(0, 0.008)
+    loss = _loss(shape, D, steps, batch) + random.normal(0, 0.008)
     data = "all" if D == D_ALL else D
-    slug = f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{data}_b2048-s{planned}_cosine-lr0.02_seed0-1a2b3c"
+    slug = f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{data}_b{batch}-s{planned}_cosine-lr0.02_seed0-1a2b3c"
     speed = 2.3e5 / (1 + N / 30_000)
     return {
         **{"run": slug, "experiments": [], "architecture": "transformer"},
@@ -150,17 +157,21 @@ def _run(name, shape, D, planned, random):
         **{"N": N, "N_total": N + (N_VOCAB + N_CTX) * d},
         **{"flops_per_token_6N": 6 * N, "flops_per_token_head": 6 * (N + N_VOCAB * d)},
         **{"flops_per_token_attention": 6 * (N + N_VOCAB * d + L * N_CTX * d)},
-        **{"D": D, "B": B, "S": planned, "steps": steps, "tokens": steps * B, "epochs": steps * B / D},
+        **{"D": D, "B": batch, "S": planned, "steps": steps},
+        **{"tokens": steps * batch, "epochs": steps * batch / D},
         **{"learning_rate": 0.02 * (32 / d) ** 0.5, "warmup": 50, "seed": 0, "status": status},
         **{"test_loss": loss, "test_loss_se": 0.011, "train_loss": loss - 0.03},
         **{"best_step": steps, "best_test_loss": loss, "best_test_loss_se": 0.011},
-        **{"seconds_total": steps * B / speed * 1.1, "seconds_in_steps": steps * B / speed},
+        **{"seconds_total": steps * batch / speed * 1.1, "seconds_in_steps": steps * batch / speed},
         **{"tokens_per_second": speed},
     }
 
 
-def _loss(shape, D, step):
-    """L(N, D) with a learning-curve term, held under the loss of a uniform guess."""
+def _loss(shape, D, step, batch=B):
+    """L(N, D) with a learning-curve term, held under the loss of a uniform guess.
+
+    Steps count as far as the batch lets them, against those of a batch B.
+    """
     L, d, h, ff = shape
     N = 2 * d * L * (2 * d + ff)
     uneven = (
@@ -170,22 +181,30 @@ def _loss(shape, D, step):
     )
     converged = ((2.6e12 / N) ** (0.067 / 0.12) + 2.2e10 / D) ** 0.12 * (1 + uneven)
     loss = converged + (300 / step) ** 0.62 * 0.4
+    for _ in range(30):
+        critical = 4000 * (4.2 / loss) ** 6
+        loss = converged + (300 / step * (1 + critical / batch) / (1 + critical / B)) ** 0.62 * 0.4
     return (loss**-5 + 6.24**-5) ** (-1 / 5)
 
 
 def _curve(run, random):
     shape = (run["n_layer"], run["d_model"], run["n_head"], run["d_ff"])
     steps = sorted({1, *(round(s) for s in np.geomspace(15, run["steps"], 14))})
-    losses = [_loss(shape, run["D"], step) + random.normal(0, 0.008) for step in steps[:-1]] + [
-        run["test_loss"]
-    ]
+    noise = 0.003 if "batch" in run["experiments"] else 0.008
+    losses = [_loss(shape, run["D"], step, run["B"]) + random.normal(0, noise) for step in steps[:-1]]
+    losses.append(run["test_loss"])
+    tokens = [step * run["B"] for step in steps]
     return [
         {
-            **{"run": run["run"], "step": step, "tokens": step * B, "flops": 6 * run["N"] * step * B},
+            **{"run": run["run"], "step": step, "tokens": seen, "flops": 6 * run["N"] * seen},
             **{"learning_rate": 0.01, "train_loss": loss - 0.02, "test_loss": loss, "test_loss_se": 0.011},
-            "grad_norm": 0.4,
+            **{
+                "grad_norm": 0.4,
+                "gradient_square": 1e-4,
+                "gradient_variance": 0.4 * random.uniform(0.5, 1.5),
+            },
         }
-        for step, loss in zip(steps, losses, strict=True)
+        for step, seen, loss in zip(steps, tokens, losses, strict=True)
     ]
 
 
@@ -200,15 +219,24 @@ def _evaluate(run, transfer, random):
         }
         for step in steps
         for name, offset in [("test", 0.0), *transfer.items()]
-        for loss in [_loss(shape, run["D"], step) + offset * (1 - 30 / (step + 40)) + random.normal(0, 0.015)]
+        for loss in [
+            _loss(shape, run["D"], step, run["B"]) + offset * (1 - 30 / (step + 40)) + random.normal(0, 0.015)
+        ]
     ]
 
 
 def _fits(tables, experiments):
-    return {
-        law: selections.fit_law(law, tables["runs"], tables["curves"], resamples=60, seed=0, delta=0.01)[0]
-        for law in laws.available(experiments)
-    }
+    fits, draws, critical = {}, {}, None
+    names = laws.available(experiments)
+    for law in sorted(names, key=lambda name: name != "B_crit"):  # the others are adjusted by it
+        options = {"resamples": 60, "seed": 0, "delta": 0.01, "critical": critical}
+        fits[law], draws[law] = selections.fit_law(law, tables["runs"], tables["curves"], **options)
+        if law == "B_crit":
+            critical = fits[law], draws[law]
+    fits = {law: fits[law] for law in names}
+    if splits(names):
+        fits["allocation"] = allocation.allocate(tables["runs"], fits, draws)
+    return fits
 
 
 def _manifest(transfer):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.fitting.fit import FEWEST
 from scaling.frontier import CURVES
 from scaling.laws import FLOPS_AND_N, LAWS, PAPER, compute_exponent, critical_batch, efficient_excess
 from scaling.provenance import versions
@@ -28,6 +29,8 @@ TOLERATED = 0.2
 CONVERGED = 0.02
 """How far above its converged loss a run is called converged (Appendix B.4)."""
 LINE_POINTS = 40
+BEYOND, SIZE_POINTS = 1e4, 400
+"""How far sizes reach beyond the study's, so that draws have an optimum at its computes, and how many."""
 RATIOS = np.exp(np.linspace(-np.log(40), np.log(40), 161))
 """Sizes as multiples of the best."""
 QUANTITIES = ("N", "B", "S", "D", "loss")
@@ -222,7 +225,7 @@ class Optimum:
         found = study.parameters(law, "6N_total" if counting.N == "N_total" else "6N")
         runs, _ = sound(study.runs, CURVES, "test_loss")
         runs = [run for run in runs if counting.of(run)]
-        N, f, g = _sizes(column(runs, counting.N), column(runs, counting.flops))
+        N, f, g = _sizes(runs, counting)
         values = {
             name: np.concatenate([[one.value], one.draws[np.isfinite(one.draws)]])[:, None]
             for name, one in found.items()
@@ -244,12 +247,12 @@ class Optimum:
 
     def at(self, quantity, computes):
         """ln of ``quantity`` (1 + R, Q) at ``computes`` (PF-days); NaN where a draw does not reach them."""
-        wanted = np.log(computes)
-        rows = []
+        wanted, rows = np.log(computes), []
         for C, y in zip(self.logs["C"], self.logs[quantity], strict=True):
-            rising = np.isfinite(C).all() and (np.diff(C) > 0).all()
-            nothing = np.full(len(wanted), np.nan)
-            rows.append(np.interp(wanted, C, y, left=np.nan, right=np.nan) if rising else nothing)
+            # far below the sizes of a study, where embeddings are all of them, there is no optimum
+            falling = np.flatnonzero(~(np.diff(C) > 0))
+            rising = slice(falling[-1] + 1 if len(falling) else 0, None)
+            rows.append(np.interp(wanted, C[rising], y[rising], left=np.nan, right=np.nan))
         return np.array(rows)
 
     def exponent(self, quantity):
@@ -273,24 +276,30 @@ class Optimum:
         return lines | {"certified": self.certified}
 
 
-BEYOND = 1e4
-"""How far sizes reach beyond those of the study, so that draws have an optimum at its computes."""
+def _sizes(runs, counting):
+    """Sizes (G,) as they are counted, far beyond those of ``runs``, their FLOPs per token (G,), and
+    d ln FLOPs / d ln size (G,).
 
-
-def _sizes(sizes, flops):
-    """A grid of N (G,) far beyond ``sizes``, their FLOPs per token (G,) and d ln FLOPs / d ln N (G,).
-
-    ln FLOPs is a parabola in ln N through the study's sizes, exact for 6 N, and straight on beyond them.
+    What is counted beyond N, in size and in FLOPs beyond a multiple of N, goes as a power of N that is fitted
+    to the study's sizes: head and embeddings go with the width.
     """
-    n, at = np.unique(np.log(sizes), return_index=True)
-    if len(n) < 3:
-        raise Missing(f"{len(n)} sizes, at least 3 are needed")
-    parabola = np.polynomial.Polynomial.fit(n, np.log(flops[at]), 2)
-    slope = parabola.deriv()
-    grid = np.linspace(n[0] - np.log(BEYOND), n[-1] + np.log(BEYOND), 400)
-    inside = np.clip(grid, n[0], n[-1])
-    g = slope(inside)
-    return np.exp(grid), np.exp(parabola(inside) + g * (grid - inside)), g
+    N = column(runs, "N")
+    if len(np.unique(N)) < FEWEST:
+        raise Missing(f"{len(np.unique(N))} sizes, at least {FEWEST} are needed")
+    body = (column(runs, "flops_per_token_6N") / N).mean()
+    grid = np.geomspace(N.min() / BEYOND, N.max() * BEYOND, SIZE_POINTS)
+    size = grid + _power(N, column(runs, counting.N) - N, grid)
+    flops = body * grid + _power(N, column(runs, counting.flops) - body * N, grid)
+    return size, flops, np.gradient(np.log(flops), np.log(size))
+
+
+def _power(N, rest, grid):
+    """``rest``, a power of ``N`` by least squares of logarithms, at ``grid``; nothing where there is none."""
+    there = rest > 1e-9 * N
+    if len(np.unique(N[there])) < 2:
+        return np.zeros(len(grid))
+    slope, intercept = np.polyfit(np.log(N[there]), np.log(rest[there]), 1)
+    return np.exp(intercept) * grid**slope
 
 
 def _batch(runs):

@@ -352,7 +352,7 @@ class Hyperbolas(Form):
     def bounds(self, u, v):
         """B_crit within BEYOND e-folds of the batches in the middle of the losses."""
         low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
-        low[:2], high[:2] = (0.0, u[1].min() - BEYOND), (STEEPEST_CRITICAL, u[1].max() + BEYOND)
+        low[:2], high[:2] = (1 / STEEPEST, u[1].min() - BEYOND), (STEEPEST_CRITICAL, u[1].max() + BEYOND)
         return low, high
 
     def starts(self, u, v, rng, count):

@@ -121,7 +121,28 @@ def select(law, runs, curves, convention, critical=None):
     doubts = B_crit.doubts
     if failed > (1 - fit.FEWEST_KEPT) * (failed + len(variants)):
         doubts += (f"by {failed} of {failed + len(variants)} draws of B_crit it has too few points",)
-    return replace(selection, variants=tuple(variants), carried=B_crit.parameters, doubts=doubts)
+    facts, words = _extrapolated(runs, curves, B_crit.losses)
+    return replace(
+        selection,
+        variants=tuple(variants),
+        carried=B_crit.parameters,
+        doubts=doubts,
+        facts=selection.facts | facts,
+        method=f"{selection.method} {words}",
+    )
+
+
+def _extrapolated(runs, curves, losses):
+    """How much of the learning curves lies outside the ``losses`` of batch scans: facts, and a sentence."""
+    low, high = losses
+    _, traces, _ = frontier.past_warmup(runs, curves)
+    found = np.concatenate([column(rows, "test_loss") for rows in traces.values()])
+    share = float(np.mean((found < low) | (found > high)))
+    words = (
+        f"B_crit(L) was measured at losses of {low:.3g} to {high:.3g} nats; {100 * share:.0f} % of the test "
+        "points lie outside them and are adjusted by its extrapolation."
+    )
+    return {"critical_losses": [low, high], "extrapolated_share": share}, words
 
 
 def _critical(report, draws):
@@ -131,7 +152,10 @@ def _critical(report, draws):
     certificate = report["certificate"]
     doubts = () if certificate["passed"] else ("the fit of B_crit that it is adjusted by is not certified",)
     values = {name: found["value"] for name, found in report["parameters"].items()}
-    return frontier.Critical(values, {name: draws[name] for name in values}, doubts)
+    losses = report["data"]["inputs"]["loss"]
+    return frontier.Critical(
+        values, {name: draws[name] for name in values}, (min(losses), max(losses)), doubts
+    )
 
 
 def blocks(report):

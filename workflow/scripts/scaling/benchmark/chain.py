@@ -3,8 +3,11 @@
 From batch scans to B_crit, from learning curves to L(N, S_min), L(C_min) and the frontier.
 """
 
+from functools import partial
+
 import numpy as np
 
+from scaling import allocation, selections
 from scaling.laws import LAWS, critical_batch
 
 SEED_NOISE = 0.02
@@ -22,6 +25,13 @@ SCAN_STEPS, SCAN_TOKENS = 1.2e4, 1e10
 converged loss with any batch."""
 SCAN_POINTS = 24
 GREATEST_LOSS = 12.0
+DELTA = 0.01
+FITTED = (
+    "B_crit",
+    *(law for laws in allocation.ROADS.values() for law, _ in laws.values()),
+    "L_NS",
+    "L_NSmin",
+)
 
 
 def truth():
@@ -68,6 +78,43 @@ def study(rng, *, noise=1.0):
             last = SCAN_STEPS + SCAN_TOKENS / B
             _train(tables, rng, noise, "batch", N, B, np.geomspace(last / 300, last, SCAN_POINTS))
     return tables
+
+
+def chain(runs, curves, *, seed, resamples):
+    """Every law of the frontier fitted to tables of runs and curves, and how a budget splits by them."""
+    fits, draws, critical = {}, {}, None
+    for law in FITTED:
+        options = {"resamples": resamples, "seed": seed, "delta": DELTA, "critical": critical}
+        fits[law], draws[law] = selections.fit_law(law, runs, curves, **options)
+        if law == "B_crit":
+            critical = fits[law], draws[law]
+    return fits, allocation.allocate(runs, fits, draws)
+
+
+def run(seed, *, resamples, noise=1.0):
+    """The :func:`chain` on one simulated study."""
+    return chain(*study(np.random.default_rng(seed), noise=noise), seed=seed, resamples=resamples)
+
+
+def held(seed, *, resamples):
+    """Which true values lie inside their intervals in one simulated study: {name: bool}."""
+    fits, split = run(seed, resamples=resamples)
+    true = exponents()
+    alpha_B = fits["B_crit"]["parameters"]["alpha_B"]
+    found = {"α_B": alpha_B["low"] <= truth()["alpha_B"] <= alpha_B["high"]}
+    for quantity, both in split["conventions"]["6N"]["adjusted"]["exponents"].items():
+        value = true["alpha_C" if quantity == "loss" else f"p_{quantity}"]
+        for road in ("envelope", "law"):
+            number = both[road]
+            inside = "missing" not in number and number["low"] <= value <= number["high"]
+            found[f"{both['symbol']} by the {road}"] = inside and number["certified"]
+    return found
+
+
+def coverage(*, repetitions, resamples, run=map):
+    """Share of ``repetitions`` in which each interval held the true value, by name."""
+    found = list(run(partial(held, resamples=resamples), range(repetitions)))
+    return {name: sum(one[name] for one in found) / repetitions for name in found[0]}
 
 
 def _train(tables, rng, noise, experiment, N, B, steps):

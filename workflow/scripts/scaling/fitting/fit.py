@@ -172,12 +172,8 @@ class Problem:
         return (theta <= low) | (theta >= high)
 
     def independent(self):
-        """How many independent observations there are: runs, or values of a single input if fewer.
-
-        Runs that hold most of the points count for more of them: (Σ n)² / Σ n² runs of n points (Kish 1965).
-        """
-        held = np.bincount(self.selection.fitted.owner)
-        runs = float(held.sum() ** 2 / (held**2).sum())
+        """How many independent observations there are: runs, or values of a single input if fewer."""
+        runs = len(self.selection.runs)
         different = [len(np.unique(x)) for x in self.selection.fitted.inputs.values()]
         return min(runs, different[0]) if len(different) == 1 else runs
 
@@ -276,7 +272,7 @@ def certify(problem, whole, names, drawn=None, quantiles=None):
         reasons |= {
             f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
             f"in {100 * stuck:.0f} % of the resamples a parameter ran into a bound": stuck > MOST_STUCK,
-            f"{problem.independent():.3g} runs or values are too few for {len(names)} intervals": (
+            f"{problem.independent()} runs or values are too few for intervals of {len(names)} parameters": (
                 quantiles[0] < FURTHEST
             ),
         }
