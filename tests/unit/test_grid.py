@@ -45,7 +45,7 @@ def test_the_shipped_studies_are_valid(study, monkeypatch):
 
 
 SHAPE = {"n_layer": 1, "d_model": 8, "n_head": 1}
-RULE = {"by": "N", "at": 1.5, "value": 1}
+RULES = [{"value": 1, "N": {"at": 1.5, "exponent": exponent}} for exponent in (900, -900)]
 FINISHED = {
     "file": "https://example.org/some/runs.csv?raw=true",
     "sha256": "0" * 64,
@@ -55,19 +55,21 @@ BAD = [
     ("run.learning_rate", "1e-3", "run.learning_rate: found '1e-3' (text), expected a number above 0"),
     ("run.learning_rate", "1e-3", "write 1.0e-3"),
     ("run.S", "100", "leave out the quotes"),
-    ("run.S", 1.5, "run.S: found 1.5, expected a whole number, at least 1"),
+    ("run.S", 1.5, "run.S: found 1.5, expected a whole number of steps, at least 1"),
     ("run.S", True, "run.S: found True (a truth value), expected a whole number"),
-    ("run.S", -3, "run.S: found -3, expected a whole number, at least 1"),
+    ("run.S", -3, "run.S: found -3, expected a whole number of steps, at least 1"),
     ("run.epsilon", float("inf"), "run.epsilon: found inf, expected a finite number"),
     ("run.step", 5, "run: found unknown key 'step', expected one of architecture, n_ctx, dropout"),
     ("run.lerning_rate", 0.1, "(did you mean learning_rate?)"),
-    ("run.learning_rate", {"by": "N", "at": 9, "value": "1", "exponent": 0}, "run.learning_rate.value"),
+    ("run.S", {"steps": 10}, "run.S: found no key 'tokens'"),
+    ("run.learning_rate", {"by": "N", "value": 1.0}, "run.learning_rate: found"),
+    ("run.learning_rate", {"value": "1"}, "run.learning_rate.value"),
     ("run.B", 100, "found B 100, expected a multiple of n_ctx 128"),
     ("run.warmup", 1500, "found warmup 1500, expected fewer than its S 1500 steps"),
     ("execution.compile", "on", "execution.compile: found 'on' (text), expected auto, true or false"),
     ("run.test_tokens", 200, "found test_tokens 200, expected two contexts or more"),
-    ("run.learning_rate", RULE | {"exponent": 900}, "found a learning_rate of inf by its rule"),
-    ("run.learning_rate", RULE | {"exponent": -900}, "found a learning_rate of 0.0 by its rule"),
+    ("run.learning_rate", RULES[0], "found a learning_rate of inf by its rule"),
+    ("run.learning_rate", RULES[1], "found a learning_rate of 0.0 by its rule"),
     ("run", None, "run: found None (nothing), expected a mapping: what every run has"),
     ("experiments", [{"a": 1}], "experiments[0]: found {'a': 1} (a mapping), expected a name"),
     ("run.betas", [0.9], "run.betas: found [0.9] (a list), expected two numbers"),
@@ -299,15 +301,36 @@ def test_a_lock_that_is_no_text_is_refused(config, tmp_path):
 
 
 def test_an_explicit_learning_rate_is_taken_as_it_is(config):
-    runs = grid.expand(put(config, "run.learning_rate", 0.0123456))
+    ruled = put(config, "run.learning_rate", 0.0123456)
+    runs = grid.expand(ruled | {"experiments": ["size", "long", "data", "shape"]})
     assert {run["learning_rate"] for run in runs.values()} == {0.0123456}
 
 
 def test_learning_rate_follows_its_rule(config):
-    rule = {"by": "N", "at": 768, "value": 0.01, "exponent": -1}
+    rule = {"value": 0.01, "N": {"at": 768, "exponent": -1}}
     runs = list(grid.expand(put(config, "run.learning_rate", rule)).values())
     assert runs[0]["learning_rate"] == 0.01
     assert runs[1]["learning_rate"] == 0.0025
+    rule |= {"B": {"at": 512, "exponent": 0.5}, "d_model": {"at": 16, "exponent": 1}, "most": 0.0099}
+    runs = list(grid.expand(put(config, "run.learning_rate", rule)).values())
+    assert [run["B"] for run in runs[:2]] == [2048, 2048]
+    assert runs[0]["learning_rate"] == 0.0099  # 0.01 · 2 · 8/16
+    assert runs[1]["learning_rate"] == 0.005
+
+
+def test_steps_may_follow_the_batch_so_that_all_end_near_one_loss(config):
+    scan = config["grid"]["batch"]
+    runs = [run for run in grid.expand(config).values() if "batch" in run["experiments"]]
+    assert len(runs) == len(scan["B"]) * len(scan["shape"])
+    assert len(scan["B"]) >= 6
+    assert max(scan["B"]) >= 100 * min(scan["B"])
+    for run in runs:
+        least, tokens = scan["S"]["steps"], scan["S"]["tokens"]
+        assert 0 <= run["S"] - (least + tokens / run["B"]) < 1
+        assert run["learning_rate"] <= scan["learning_rate"]["most"]
+    scan |= {"B": 2048, "S": {"steps": 10.0, "tokens": 1.0e6}, "warmup": 5, "shape": scan["shape"][:1]}
+    (one,) = grid.expand(grid.check(put(config, "experiments", ["batch"]))).values()
+    assert one["S"] == 10 + 489
 
 
 def test_corpus_is_named_by_what_its_training_text_depends_on(config):

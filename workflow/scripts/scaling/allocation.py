@@ -250,7 +250,7 @@ class Optimum:
         wanted, rows = np.log(computes), []
         for C, y in zip(self.logs["C"], self.logs[quantity], strict=True):
             # far below the sizes of a study, where embeddings are all of them, there is no optimum
-            falling = np.flatnonzero(~(np.diff(C) > 0))
+            falling = np.flatnonzero(~(C[1:] > C[:-1]))
             rising = slice(falling[-1] + 1 if len(falling) else 0, None)
             rows.append(np.interp(wanted, C[rising], y[rising], left=np.nan, right=np.nan))
         return np.array(rows)
