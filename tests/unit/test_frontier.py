@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scaling import frontier
 from scaling.provenance import UserError
+from scaling.selections import CONVENTIONS
 from scaling.units import PF_DAY
 
 
@@ -23,7 +24,7 @@ def test_curves_start_after_warm_up_never_rise_and_are_not_extrapolated():
     curves = []
     for row in runs:
         curves += curve(row["run"], [5, 10, 100, 1000], [1.0, 6.0, 4.0, 5.0])
-    iso = frontier.interpolate(runs, curves, "6N")
+    iso = frontier.interpolate(runs, curves, CONVENTIONS["6N"])
     assert iso.compute[[0, -1]] * PF_DAY == pytest.approx([6 * 2000 * 2048 * 10, 6 * 2000 * 2048 * 1000])
     losses = np.exp(iso.loss)
     assert np.nanmax(np.where(np.isfinite(losses), losses, np.nan)) <= 6.0  # 1.0 was before warm-up
@@ -60,4 +61,4 @@ def test_a_count_that_the_runs_lack_is_named():
     runs = [run(N) for N in (1000, 2000, 4000)]
     curves = [row for one in runs for row in curve(one["run"], [10, 100], [5.0, 4.0])]
     with pytest.raises(UserError, match="its runs have no flops_per_token_head"):
-        frontier.interpolate(runs, curves, "head")
+        frontier.interpolate(runs, curves, CONVENTIONS["head"])

@@ -103,7 +103,8 @@ def test_the_frontier_has_the_exponents_of_the_curves_it_is_made_of(noise):
     found = best["parameters"]["p_N"]
     assert found["value"] == pytest.approx(p_N, rel=0.03)
     assert 0.01 < found["high"] - found["low"] < 0.15
-    assert list(draws) == ["p_N", "N_e", "p_N_with_head", "N_e_with_head"]
+    ways = ("", "_with_head", "_with_6N_total", "_with_head_total")
+    assert list(draws) == [f"{name}{way}" for way in ways for name in ("p_N", "N_e")]
 
 
 def test_other_ways_to_count_flops_are_fitted_beside_the_papers():
@@ -212,9 +213,16 @@ def test_the_script_says_what_failed_its_certificate(tables):
     assert re.match(r"L_N does not pass its certificate: only \d+ % of the resamples", done.stdout)
 
 
-def test_a_law_that_nothing_measures_yet_says_what_it_needs():
+def test_a_law_that_no_experiment_of_the_study_measures_says_what_it_needs():
+    runs, curves = study()
     assert re.match(
-        r"B_crit .* fitted to the critical batch sizes of batch scans", unfitted("B_crit", [], [])
+        r"B_crit .* 0 usable runs, .* add batch sizes to experiment batch", unfitted("B_crit", runs, curves)
+    )
+    assert re.match(r"L_Cmin .* needs B_crit\(L\), .* add experiment batch", unfitted("L_Cmin", runs, curves))
+    line = unfitted("steps_examples", runs, curves)
+    assert re.match(
+        r"steps_examples .* steps to reach one loss at each batch size; in a study, the levels of B_crit",
+        line,
     )
 
 
@@ -297,14 +305,14 @@ def test_chinchilla_is_fitted_to_tokens_seen_once_by_both_counts_of_N():
     for key, parameter in LAWS["chinchilla"].parameters.items():
         assert result["parameters"][key]["value"] == pytest.approx(parameter.published, rel=1e-3)
     assert result["data"]["excluded"] == [{"run": "again", "reason": "saw its D 2 times: limited by data"}]
-    total = result["with_total"]
-    assert total["convention"] == "embeddings counted"
+    total = result["with_6N_total"]
+    assert total["convention"] == "embeddings counted in N"
     assert total["parameters"]["alpha"]["value"] == pytest.approx(0.34, rel=1e-3)
     assert total["parameters"]["A"]["value"] == pytest.approx(406.4 * 2**0.34, rel=1e-3)
     without = [{key: value for key, value in row.items() if key != "N_total"} for row in token_study()]
     result, _ = selections.fit_law("chinchilla", without, [], **OPTIONS)
     assert "parameters" in result
-    assert "with_total" not in result, "nothing was counted that way"
+    assert "with_6N_total" not in result, "nothing was counted that way"
 
 
 def test_exponents_that_are_all_zero_imply_no_number():
