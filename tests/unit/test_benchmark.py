@@ -212,8 +212,9 @@ def test_each_part_has_a_file(monkeypatch, tmp_path, capsys):
 def test_coverage_of_every_law_and_the_speed_are_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(fits, "REPETITIONS", 2)
     monkeypatch.setattr(fits, "RESAMPLES", 40)
+    monkeypatch.setattr(fits, "CHAINS", 1)
     figures = fits.measure(tmp_path / "runs.parquet")
-    assert set(figures["coverage"]) == {*LAWS, "L_C of studies", "N_opt of studies"}
+    assert set(figures["coverage"]) == {*LAWS, "L_C of studies", "N_opt of studies", "the chain"}
     assert figures["coverage"]["L_ND"].keys() == {*LAWS["L_ND"].parameters, "forecast", "certified"}
     assert all(share in (0, 0.5, 1) for found in figures["coverage"].values() for share in found.values())
     assert figures["chinchilla"] is None

@@ -7,7 +7,10 @@ EVERY = {
     **{name: law.form for name, law in LAWS.items()},
     **{f"{name}, {rival}": found.form for name, law in LAWS.items() for rival, found in law.rivals.items()},
     "valley": forms.Valley(),
+    "hyperbolas": forms.Hyperbolas(np.repeat([0, 1, 2], 10)),
 }
+IMPLIED = ("valley", "hyperbolas")
+"""Forms of more coefficients than parameters."""
 
 
 def problem(form, seed=0, points=30):
@@ -30,7 +33,7 @@ def test_gradients_are_those_of_the_values(form):
     assert np.isfinite(value).all()
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "valley"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in IMPLIED])
 def test_parameters_and_coefficients_turn_into_each_other(name):
     form = EVERY[name]
     theta, centre = problem(form)[2], np.array([17.0, 23.0])
@@ -80,6 +83,19 @@ def test_the_bottom_of_a_valley_moves_as_a_power_of_compute():
     bottom = forms.Valley().predict(theta, np.array([[0.0, 2.0]]), centre)
     assert bottom[0] == pytest.approx([14.2, 15.6])
     assert np.isnan(bottom[1]).all(), "a ridge has no bottom"
+
+
+def test_hyperbolas_share_a_critical_batch_and_have_a_least_number_of_steps_each():
+    L, B, group = np.array([3.0, 3.0, 4.0, 4.0]), np.array([1e4, 1e6, 1e4, 1e6]), np.array([0, 0, 1, 1])
+    centre, S_min = np.log([3.5, 1e5]), np.array([900.0, 200.0])
+    u = np.log([L, B]) - centre[:, None]
+    alpha_B, B_star = 0.21, 2.1e8
+    theta = [1 / alpha_B, np.log(B_star) - centre[0] / alpha_B - centre[1], *np.log(S_min)]
+    form, theta = forms.Hyperbolas(group), np.array([theta])
+    critical = B_star / L ** (1 / alpha_B)
+    assert np.exp(form.evaluate(theta, u)[0][0]) == pytest.approx(S_min[group] * (1 + critical / B))
+    assert form.natural(theta, centre)[0] == pytest.approx([alpha_B, B_star])
+    assert np.exp(form.predict(theta, u[:1], centre)[0]) == pytest.approx(critical)
 
 
 def test_a_flat_line_has_a_finite_scale():

@@ -57,6 +57,24 @@ def test_a_minimum_counts_only_between_sizes_that_have_data():
     assert found[3] == [False, True, True, True, False, True, False]
 
 
+def test_where_a_run_that_has_ended_did_better_there_is_no_frontier():
+    """Two sizes end low, as a schedule has them; the third catches up only later."""
+    runs, curves = [run(N) for N in (1000, 2000, 8000)], []
+    for N, ends in ((1000, 4.2), (2000, 4.0), (8000, 3.5)):
+        curves += curve(f"N{N}", [10, 100, 1000, 1100], [6.0, 5.0, 4.8, ends])
+    long = run(16000)
+    iso = frontier.interpolate(
+        [*runs, long], [*curves, *curve("N16000", [10, 1000], [6.5, 5.5])], CONVENTIONS["6N"]
+    )
+    best = iso.loss.min(0)
+    gap = ~iso.lowest
+    assert gap.any()
+    assert (best[gap] > best[iso.compute < iso.compute[gap].min()].min()).all()
+    assert (np.diff(best[iso.lowest]) <= 0).all()
+    assert iso.compute[gap].min() > 6 * 2000 * 2048 * 1100 / PF_DAY
+    assert not iso.bracketed[:, gap].any()
+
+
 def test_a_count_that_the_runs_lack_is_named():
     runs = [run(N) for N in (1000, 2000, 4000)]
     curves = [row for one in runs for row in curve(one["run"], [10, 100], [5.0, 4.0])]

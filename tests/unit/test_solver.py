@@ -44,6 +44,37 @@ def test_what_is_found_is_the_minimum_of_the_sum(delta):
         assert found.theta[0] == pytest.approx([-slope, intercept])
 
 
+def test_what_is_only_the_least_that_it_could_be_pulls_one_way():
+    u, v = noisy_line(np.random.default_rng(2))
+    least = np.zeros(9, dtype=bool)
+    least[-1] = True
+
+    def solve(last, least):
+        target, weight = np.append(v[:-1], last), np.ones((1, 9))
+        return solver.minimise(LINE, u, target, weight, np.zeros((1, 2)), FREE, DELTA, least)
+
+    without = solver.minimise(LINE, u[:, :-1], v[:-1], np.ones((1, 8)), np.zeros((1, 2)), FREE, DELTA)
+    below, above = (solve(v[-1] + shift, least) for shift in (-0.5, 0.5))
+    assert below.theta == pytest.approx(without.theta, abs=1e-6)
+    assert below.objective == pytest.approx(without.objective)
+    assert above.theta == pytest.approx(solve(v[-1] + 0.5, None).theta, abs=1e-6)
+    assert above.theta[0, 0] < without.theta[0, 0] - 1e-3
+
+
+def test_a_coefficient_whose_points_are_all_left_out_leaves_the_others_known():
+    form = forms.Hyperbolas(np.repeat([0, 1], 6))
+    rng = np.random.default_rng(0)
+    u = np.array([np.repeat([-0.1, 0.1], 6) + rng.normal(0, 0.05, 12), np.tile(np.linspace(-2, 2, 6), 2)])
+    v = form.evaluate(np.array([[5.0, 0.3, 4.0, 5.0]]), u)[0][0]
+    weight = np.array([np.ones(12), np.repeat([1.0, 0.0], 6)])
+    found = minimise(form, u, v, form.starts(u, v, rng, 2), weight=weight)
+    assert found.converged.all()
+    assert found.theta[:, :3] == pytest.approx(np.array([[5.0, 0.3, 4.0]] * 2), abs=1e-4)
+    assert (found.condition < 1e6).all()
+    weight[1] = 0.0
+    assert np.isinf(minimise(form, u, v, form.starts(u, v, rng, 2), weight=weight).condition[1])
+
+
 def test_the_objective_is_summed_over_the_points():
     u, v = noisy_line(np.random.default_rng(2))
     once, twice = (

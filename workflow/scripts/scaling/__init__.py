@@ -24,8 +24,10 @@ Modules import only from those above them in this list::
     laws         the laws: form, inputs, published constants
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit
     rows         which rows of a table of runs can be used
-    frontier     learning curves on a grid of compute, compute-efficient sizes
+    frontier     learning curves on a grid of compute, as trained or adjusted; compute-efficient sizes
+    scans        batch scans: steps to a loss, critical batch sizes
     selections   which points of a study each law is fitted to
+    allocation   how a compute budget splits, by two roads, from fits and their draws
     offsets      losses on other text as offsets from the test loss
     charts       tables and fits to charts
     pages        charts to pages that open offline

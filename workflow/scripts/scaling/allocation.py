@@ -14,7 +14,7 @@ from scaling.frontier import CURVES
 from scaling.laws import FLOPS_AND_N, LAWS, PAPER, compute_exponent, critical_batch, efficient_excess
 from scaling.provenance import versions
 from scaling.rows import column, finite, sound
-from scaling.selections import CONVENTIONS
+from scaling.selections import CONVENTIONS, INTERVAL
 from scaling.units import PF_DAY
 
 NEEDS = (
@@ -56,6 +56,7 @@ def allocate(runs, fits, draws):
     return {
         "law": "allocation",
         "budget": BUDGET,
+        "interval": INTERVAL,
         "source": PAPER,
         "conventions": {
             name: {"words": CONVENTIONS[name].words}

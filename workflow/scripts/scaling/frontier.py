@@ -49,8 +49,9 @@ class IsoCompute:
 
     ``runs``: rows in order of N; ``compute`` (G,) PF-days; ``loss`` (runs, G) ln of the lowest loss so far,
     infinite where a run has no data; ``reach`` (runs, G) the compute of the test point that a loss leans on,
-    at that compute or after it; ``bracketed`` (runs, G) as :func:`bracketed` finds them; ``N`` and
-    ``flops_per_token`` (runs,) as they are counted.
+    at that compute or after it; ``lowest`` (G,) whether no run had done better with less compute: where runs
+    have ended and larger ones are still behind, the frontier has a gap; ``bracketed`` (runs, G) as
+    :func:`bracketed` finds them, where ``lowest``; ``N`` and ``flops_per_token`` (runs,) as they are counted.
     """
 
     runs: list[dict]
@@ -59,6 +60,7 @@ class IsoCompute:
     compute: np.ndarray
     loss: np.ndarray
     reach: np.ndarray
+    lowest: np.ndarray
     bracketed: np.ndarray
     excluded: dict[str, str]
 
@@ -88,10 +90,11 @@ def interpolate(runs, curves, counting, critical=None):
     grid = np.linspace(first, max(first, last), GRID_POINTS)
     loss = np.array([np.interp(grid, *spans[run["run"]], left=np.inf, right=np.inf) for run in kept])
     reach = np.array([_next(spans[run["run"]][0], grid) for run in kept])
-    sizes = column(kept, counting.N)
+    sizes, best = column(kept, counting.N), loss.min(0)
+    lowest = best <= np.minimum.accumulate(best)
     return IsoCompute(
         *(kept, sizes, column(kept, counting.flops), np.exp(grid), loss, np.exp(reach)),
-        *(bracketed(sizes, loss), excluded),
+        *(lowest, bracketed(sizes, loss) & lowest, excluded),
     )
 
 

@@ -350,7 +350,8 @@ def envelope(runs, curves, convention, critical=None):
     Where only one run has data there is no choice of size, hence no frontier: that leaves out the beginning
     of the smallest run and the end of the largest. So does where the smallest or the largest size of the
     study is the best: one smaller, or larger, might be better still, and the loss flattens towards the end
-    of the largest for want of it. ``bracketed`` counts the computes at which the best size has a worse one
+    of the largest for want of it. So does where a run that has ended had done better with less compute.
+    ``bracketed`` counts the computes at which the best size has a worse one
     on both sides (:func:`frontier.bracketed`); at the others a smaller size, had it been trained for
     longer, might have reached a lower loss. The envelope is that of all runs; the runs that it lies on are
     resampled. Taking the lowest of the runs drawn gave intervals on one side of the value, since that is
@@ -358,7 +359,7 @@ def envelope(runs, curves, convention, critical=None):
     """
     iso = frontier.interpolate(runs, curves, CONVENTIONS[convention], critical)
     best = iso.N[iso.loss.argmin(0)]
-    inner = (np.isfinite(iso.loss).sum(0) > 1) & (best > iso.N.min()) & (best < iso.N.max())
+    inner = (np.isfinite(iso.loss).sum(0) > 1) & (best > iso.N.min()) & (best < iso.N.max()) & iso.lowest
     what = "computes whose best size is neither the smallest nor the largest"
     enough(np.flatnonzero(inner), iso.excluded, OVERLAP_REMEDY, what)
     budgets, losses = iso.compute[inner], iso.loss[:, inner]
@@ -372,7 +373,8 @@ def envelope(runs, curves, convention, critical=None):
         reach=np.take_along_axis(iso.reach[:, inner], lowest[None], axis=0)[0],
         owner=owner,
         method="Lower envelope of the learning curves of experiments size and long, past warm-up, at "
-        "computes that two runs or more reach and whose best size is neither the smallest nor the largest; "
+        "computes that two runs or more reach, whose best size is neither the smallest nor the largest, and "
+        "where no run had done better with less; "
         f"{_compute(convention, critical)}.",
         remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
@@ -426,7 +428,7 @@ def _valley(runs, curves, convention, critical, name, quantity):
     """What of ``quantity``, a function from an :class:`frontier.IsoCompute` to (runs, G), is best at each
     compute: the vertex of a parabola in its logarithm through the lowest losses.
 
-    At every compute where the frontier is ``bracketed``, the window is the best size and up to two on either
+    At every compute where the frontier is ``bracketed`` (and no run had done better with less), the window is the best size and up to two on either
     side. What is shown are the vertices of separate parabolas, one a compute. The law is fitted to all
     windows at once (:class:`forms.Valley`): one curvature for all and a vertex that moves as a power of C.
     The windows are those of the full set of runs; a resample reweights their points. What is drawn are

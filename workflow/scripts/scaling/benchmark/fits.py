@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 
 from scaling import forms, selections
+from scaling.benchmark import chain
+from scaling.benchmark.chain import BATCH, POINT_NOISE, SEED_NOISE, SIZES, STEPS
 from scaling.fitting import fit
 from scaling.fitting.resampling import draw
 from scaling.fitting.selection import Points, plain
@@ -18,20 +20,15 @@ from scaling.provenance import versions
 from scaling.tables import read_table
 
 REPETITIONS, RESAMPLES = 400, 400
+CHAINS = 200
+"""Repetitions of the whole chain from batch scans to the frontier."""
 NO_POINTS = "`snakemake --configfile studies/chinchilla.yaml` fetches the points it is measured on."
-SEED_NOISE = 0.02
-"""Nats between runs that differ in their seed (Kaplan et al. 2020, as given for their own)."""
-POINT_NOISE = 0.005
-"""Nats between test points of one curve."""
 DELTA, CHINCHILLA_DELTA = 0.01, 1e-3
-SIZES = np.geomspace(768, 1.5e9, 24)
 DATA = np.array([21e6, 43e6, 86e6, 172e6, 344e6, 688e6, 1.4e9, 22e9])
-STEPS = np.geomspace(3000, 2.5e5, 12)
 COMPUTES = np.geomspace(1e-6, 14, 24)
 """PF-days of the smallest and the largest of the paper's runs."""
 LOSSES = np.linspace(2.2, 5.0, 16)
 BATCHES = 2.0 ** np.arange(12, 22)
-BATCH = 2**19
 MEASURED = {"B_crit": 0.1, "S": 0.05, "B": 0.1, "D": 0.1}
 """Noise of what is not a loss, in e-folds."""
 CURVATURE = 0.01
@@ -68,16 +65,17 @@ def simulate(name, rng, noise=1.0):
 
 def _valleys(law, rng, noise):
     """Losses of sizes about the best at each compute; a size is a run."""
-    best = law.published(C=COMPUTES)
+    (compute,) = law.inputs
+    best = law.published(**{compute: COMPUTES})
     near = np.abs(np.log(SIZES / best[:, None])) < WINDOW * np.log(SIZES[1] / SIZES[0])
     budget, size = np.nonzero(near)
     owner = np.unique(size, return_inverse=True)[1]
     C, N = COMPUTES[budget], SIZES[size]
     y = LAWS["L_C"].published(C=C) * np.exp(CURVATURE * np.log(N / best[budget]) ** 2)
     y = y + noise * _nats(rng, owner)
-    selection = plain(_names(owner), {"C": C, "N": N}, y, C, owner=owner, method="simulated", remedy="")
+    selection = plain(_names(owner), {compute: C, "N": N}, y, C, owner=owner, method="simulated", remedy="")
     reached, first = np.unique(budget, return_index=True)
-    shown = Points({"C": COMPUTES[reached]}, best[reached], owner[first], COMPUTES[reached])
+    shown = Points({compute: COMPUTES[reached]}, best[reached], owner[first], COMPUTES[reached])
     return replace(selection, form=forms.Valley(), shown=shown)
 
 
@@ -94,9 +92,9 @@ def _names(owner):
 
 def _grid(inputs):
     """The paper's grid of ``inputs``, name -> (P,), and the run that each point belongs to (P,)."""
-    if inputs == ("N", "S"):
+    if inputs in (("N", "S"), ("N", "S_min")):
         N, S = (axis.ravel() for axis in np.meshgrid(SIZES[8:], STEPS, indexing="ij"))
-        return {"N": N, "S": S}, np.repeat(np.arange(len(SIZES[8:])), len(STEPS))
+        return dict(zip(inputs, (N, S), strict=True)), np.repeat(np.arange(len(SIZES[8:])), len(STEPS))
     if inputs == ("N", "D"):
         N, D = (axis.ravel() for axis in np.meshgrid(SIZES[10::2], DATA, indexing="ij"))
         return {"N": N, "D": D}, np.arange(len(N))
@@ -182,6 +180,7 @@ def measure(published):
         options = {"repetitions": REPETITIONS, "resamples": RESAMPLES, "run": run}
         found = {name: coverage(name, **options) for name in LAWS}
         found |= {f"{name} of studies": coverage(name, **options, of=held_in_study) for name in study_truth()}
+        found["the chain"] = chain.coverage(repetitions=CHAINS, resamples=RESAMPLES, run=pool.map)
     speed = None
     if published.is_file():
         table = read_table(published)
