@@ -428,8 +428,9 @@ def _valley(runs, curves, convention, critical, name, quantity):
     """What of ``quantity``, a function from an :class:`frontier.IsoCompute` to (runs, G), is best at each
     compute: the vertex of a parabola in its logarithm through the lowest losses.
 
-    At every compute where the frontier is ``bracketed`` (and no run had done better with less), the window is the best size and up to two on either
-    side. What is shown are the vertices of separate parabolas, one a compute. The law is fitted to all
+    At every compute where the frontier is ``bracketed`` (and no run had done better with less), the window
+    is the best size and up to two on either side. What is shown are the vertices of separate parabolas, one a
+    compute. The law is fitted to all
     windows at once (:class:`forms.Valley`): one curvature for all and a vertex that moves as a power of C.
     The windows are those of the full set of runs; a resample reweights their points. What is drawn are
     sizes, all runs of one together: the valley is not quite a parabola, and what that does to its vertex
