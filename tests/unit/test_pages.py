@@ -87,6 +87,12 @@ def page(text):
     return Page(text)
 
 
+@pytest.fixture(scope="module")
+def laws(study):
+    """The fits of laws, without how a budget splits by them."""
+    return {law: fit for law, fit in study["fits"].items() if law != "allocation"}
+
+
 def specs(page):
     return [json.loads(body) for attributes, body in page.scripts if attributes.get("type")]
 
@@ -128,31 +134,37 @@ def test_lead_and_key_numbers_are_computed(text, study):
     assert lead.startswith(f"{len(runs)} language models of 768 to 442 thousand non-embedding parameters")
     assert f"{wording.words(tokens)} tokens" in lead
     assert f"{flops / 10**13:.1f} × 1013 FLOPs" in lead
-    for law in ("L_N", "L_D", "L_C", "N_opt"):
+    for law in ("L_N", "L_D", "L_C", "B_crit", "N_opt", "N_opt_Cmin"):
         (parameter,) = wording.exponents(study["fits"][law])
-        sign = "" if law == "N_opt" else "−"
+        sign = "" if law.startswith("N_opt") else "−"
         measured, published = wording.readable(parameter["value"]), f"{parameter['published']:g}"
         assert f"to the power {sign}{measured} (published: {sign}{published})" in lead
     assert not study["fits"]["chinchilla"]["certificate"]["passed"]
     assert lead.endswith("Not certified, and so not drawn: L = E + A / Nα + B / Dβ.")
     assert "by L(N, D)" not in lead
-    assert "β/(α+β)" not in plain(re.search(r'<dl class="numbers">(.*?)</dl>', text, re.DOTALL)[1])
+    numbers = plain(re.search(r'<dl class="numbers">(.*?)</dl>', text, re.DOTALL)[1])
+    assert "β/(α+β)" not in numbers
+    for law, label in (("B_crit", "αB"), ("N_opt_Cmin", "pN of Cmin")):
+        (parameter,) = wording.exponents(study["fits"][law])
+        assert f"{label}{wording.readable(parameter['value'])}" in numbers
 
 
-def test_table_of_exponents_holds_the_numbers_of_the_fits(page, study):
-    blocks = {
-        "-".join(filter(None, [law, name])): block
-        for law, fit in study["fits"].items()
-        for name, block in selections.blocks(fit).items()
-        if "parameters" in block
-    }
+def test_head_tells_how_many_fits_failed_where_they_are_many(study, laws):
+    failing = [law for law in laws if laws[law]["certificate"]["passed"]][: content.FEW]
+    bad = {"certificate": {"passed": False, "reasons": []}}
+    several = laws | {law: laws[law] | bad for law in failing}
+    *_, last = content.lead(study["tables"]["runs"], several)
+    assert last == f"Not certified, and so not drawn: {1 + content.FEW} of {len(laws)} laws."
+
+
+def test_table_of_exponents_holds_the_numbers_of_the_fits(page, laws):
     shown = {
-        f"{name}-{key}": (number, block["certificate"]["passed"])
-        for name, block in blocks.items()
-        for key, number in (block["parameters"] | block["derived"]).items()
+        f"{law}-{key}": (number, fit["certificate"]["passed"])
+        for law, fit in laws.items()
+        for key, number in (fit["parameters"] | fit["derived"]).items()
     }
-    assert {"N_opt-with_head-p_N", "chinchilla-E", "L_ND-data_exponent"} < set(shown)
-    named = {row: cells for row, cells in page.named.items() if "-form-" not in row}
+    assert {"N_opt-p_N", "chinchilla-E", "L_ND-data_exponent"} < set(shown)
+    named = {row: cells for row, cells in page.named.items() if row in shown}
     assert set(named) == set(shown)
     for row, (parameter, passed) in shown.items():
         _, measured, interval, published, verdict = named[row]
@@ -166,31 +178,49 @@ def test_table_of_exponents_holds_the_numbers_of_the_fits(page, study):
 
 def number(cell):
     """The first number of a cell: '8.8 × 1013eq. 1.1' is 8.8e13, its power having been raised."""
-    found = re.match(r"\(?([\d.]+)(?: × 10(−?\d+))?", cell.strip())
-    return float(f"{found[1]}e{(found[2] or '0').replace('−', '-')}")
+    found = re.match(r"\(?(−?[\d.]+)(?: × 10(−?\d+))?", cell.strip())
+    return float(f"{found[1]}e{found[2] or '0'}".replace("−", "-"))
 
 
-def test_certificate_and_forecast_stand_by_every_fit(text, study):
-    section = plain(re.search(r'<section id="exponents".*?</section>', text, re.DOTALL)[0])
-    for fit in study["fits"].values():
-        for block in selections.blocks(fit).values():
-            certificate, holdout = block["certificate"], block["holdout"]
-            assert f"{certificate['agreeing']} of {certificate['starts']} starts end" in section
-            assert f"Forecast of the largest tenth of compute: {wording.forecast(block)}" in section
-            if holdout["points"] > 1 and holdout["within"] is not None:
-                assert (
-                    f"{holdout['within']} of {holdout['points']} points inside intervals of their own."
-                    in section
-                )
-            for reason in certificate["reasons"]:
-                assert wording.greek(reason) in section
-    failed = [
-        fit
-        for fit in study["fits"].values()
-        for b in selections.blocks(fit).values()
-        if b["certificate"]["reasons"]
-    ]
+def test_certificate_and_forecast_stand_by_every_fit(text, laws):
+    section = exponents_section(text)
+    for fit in laws.values():
+        certificate, holdout = fit["certificate"], fit["holdout"]
+        assert f"{certificate['agreeing']} of {certificate['starts']} starts end" in section
+        assert f"Forecast of the largest tenth of compute: {wording.forecast(fit)}" in section
+        if holdout["points"] > 1 and holdout["within"] is not None:
+            assert (
+                f"{holdout['within']} of {holdout['points']} points inside intervals of their own." in section
+            )
+        for reason in certificate["reasons"]:
+            assert wording.greek(reason) in section
+    failed = [fit for fit in laws.values() if fit["certificate"]["reasons"]]
     assert section.count("Not certified:") == len(failed) > 0
+
+
+def exponents_section(text):
+    return plain(re.search(r'<section id="exponents".*?</section>', text, re.DOTALL)[0])
+
+
+def test_other_ways_to_count_are_a_line_each(text, laws):
+    folded = [plain(line) for line in re.findall(r"other ways to count</summary>(.*?)</details>", text)]
+    ways = {law: blocks for law, fit in laws.items() if len(blocks := selections.blocks(fit)) > 1}
+    assert len(folded) == len(ways) > 5
+    for lines, (law, blocks) in zip(folded, ways.items(), strict=True):
+        for name, block in list(blocks.items())[1:]:
+            exponent = wording.exponents(block)[0]
+            value, low, high = (wording.readable(exponent[key]) for key in ("value", "low", "high"))
+            passed = block["certificate"]["passed"]
+            told = f"{value}, {low} to {high}" if passed else f"({value}), ({low} to {high})"
+            symbol = exponent["symbol"].replace("_", "")
+            assert f"{block['convention']}: {symbol} {told}" in lines, (law, name)
+            assert passed or wording.reasons(block) in lines
+    assert sum(not b["certificate"]["passed"] for blocks in ways.values() for b in blocks.values()) > 1
+
+
+def test_adjusted_laws_say_so(page, laws):
+    told = [row[0] for row in page.rows["exponents"] if "adjusted by Bcrit(L)" in row[0]]
+    assert len(told) == sum("adjusted_by" in fit for fit in laws.values()) > 3
 
 
 def test_what_others_published_is_told_once_a_source():
@@ -233,18 +263,18 @@ def test_law_whose_own_error_is_unknown_says_why(study):
     assert {row["verdict"].split(";")[0] for row in rows} == {"not compared"}
 
 
-def test_forms_stand_beside_each_other(page, study, text):
-    for law, fit in study["fits"].items():
+def test_forms_stand_beside_each_other(page, laws, text):
+    for law, fit in laws.items():
         rows = [cells for row, cells in page.named.items() if row.startswith(f"{law}-form-")]
         assert [cells[1] for cells in rows] == ["the law", *(r["name"] for r in fit.get("rivals", [])[1:])][
             : len(rows)
         ]
         assert len(rows) == len(fit.get("rivals", []))
-        for cells, rival in zip(rows, fit["rivals"], strict=True):
+        for cells, rival in zip(rows, fit.get("rivals", []), strict=True):
             if "error_percent" in rival:
                 assert number(cells[2]) == pytest.approx(rival["error_percent"], rel=0.06)
             assert ("difference" in rival) == (cells[3] != "–")
-    assert not fit["rivals"]
+    assert not fit.get("rivals")
     assert "Kaplan et al. 2020, figure 23" in plain(text)
 
 
@@ -263,12 +293,12 @@ def test_verdict_is_computed(value, low, high, unit, expected):
     assert fits.verdict(parameter | {"published": None}) == ""
 
 
-def test_left_out_runs_are_listed_with_reasons(text, study):
+def test_left_out_runs_are_listed_with_reasons(text, laws):
     listed = plain(re.search(r'<ul class="excluded">(.*?)</ul>', text, re.DOTALL)[1])
-    for law, fit in study["fits"].items():
-        assert fit["data"]["excluded"], law
-        for item in fit["data"]["excluded"]:
-            assert f"{item['run']} {item['reason']}" in listed
+    excluded = [item for fit in laws.values() for item in fit["data"]["excluded"]]
+    assert excluded
+    for item in excluded:
+        assert f"{item['run']} {item['reason']}" in listed
     assert listed.count("diverged") == 1
 
 
@@ -285,7 +315,7 @@ def test_table_of_runs_holds_every_run(page, study):
         loss = f"{run['test_loss']:.3f} ± {run['test_loss_se']:.3f}"
         assert row["test loss (nats)"] == ("–" if run["status"] == "diverged" else loss)
         assert row["status"] == run["status"]
-        assert row["recipe"] == f"S {run['S']}"
+        assert row["recipe"] == f"B {run['B']}, S {run['S']}"
         assert row["experiments"] == ", ".join(run["experiments"])
 
 
@@ -342,14 +372,21 @@ def test_hostile_names_stay_text(write):
 
 
 def test_missing_experiments_are_named_instead_of_empty_charts(write):
-    text = write(simulated.study(("size",)))
+    study = simulated.study(("size",))
+    text = write(study)
     page = Page(text)
     lines = [plain(line) for line in re.findall(r'<p class="missing">(.*?)</p>', text)]
     assert "Not in this study: add data to experiments in the study's config." in lines
     assert "Not in this study: add shape to experiments in the study's config." in lines
     figures = [attributes["id"] for tag, attributes in page.elements if tag == "figure"]
-    assert figures[-2:] == ["overfitting", "shape"], "what is missing comes last"
-    assert len(specs(page)) == len(catalog.FIGURES) - 4
+    drawn = [name for name in catalog.FIGURES if not catalog.missing(name, {"size"}, study["fits"])]
+    assert figures[: len(drawn)] == drawn
+    assert "shape" in figures[len(drawn) :], "what is missing comes last"
+    assert len(specs(page)) == len(drawn)
+    assert len(lines) == len(set(lines)), "figures that lack the same stand together"
+    titles = plain(" ".join(re.findall(r"<h3>(.*?)</h3>", text)))
+    for figure in catalog.FIGURES.values():
+        assert figure.title.replace("_", "") in titles
     assert "αD" not in "".join(cell for row in page.rows["exponents"] for cell in row)
 
 
@@ -364,9 +401,10 @@ def test_law_that_could_not_be_fitted_says_why(write, study):
     told = {key: study["fits"]["L_D"][key] for key in ("law", "formula", "source")} | {"unfitted": reason}
     text = write(study | {"fits": study["fits"] | {"L_D": told}})
     page = Page(text)
-    assert len(specs(page)) == len(specs(Page(write(study)))) - 1
+    without = [name for name, figure in catalog.FIGURES.items() if "L_D" in figure.fits]
+    assert len(specs(page)) == len(catalog.FIGURES) - len(without)
     assert not any(row.startswith("L_D-") for row in page.named)
-    section = plain(re.search(r'<section id="exponents".*?</section>', text, re.DOTALL)[0])
+    section = exponents_section(text)
     assert "LD cannot be fitted: 0 usable runs." in section
 
 
@@ -374,19 +412,20 @@ def test_a_reason_that_holds_for_every_convention_is_told_once(study):
     fit, reason = study["fits"]["N_opt"], "N_opt cannot be fitted: 0 usable runs"
     head = {"unfitted": reason, "convention": "output head counted"}
     told = {key: fit[key] for key in ("law", "formula", "source")} | {"unfitted": reason, "with_head": head}
-    assert [entry["unfitted"] for entry in fits.exponents(told)] == [f"{reason}."]
-    one = fits.exponents(fit | {"with_head": head})
-    assert [(bool(entry["rows"]), entry["convention"]) for entry in one] == [
-        (True, ""),
-        (False, "output head counted"),
-    ]
+    entry = fits.exponents(told)
+    assert (entry["unfitted"], entry["others"]) == (f"{reason}.", [])
+    own = {key: value for key, value in fit.items() if not key.startswith("with_")}
+    attention = head | {"convention": "attention counted"}
+    entry = fits.exponents(own | {"with_head": head, "with_attention": attention})
+    assert entry["rows"]
+    assert entry["others"] == [f"output head counted; attention counted: {reason}"]
 
 
 def test_exponents_as_markdown_are_those_of_the_fits(study):
     law, failed = study["fits"]["L_N"], study["fits"]["chinchilla"]
     shown = [
         law,
-        {key: value for key, value in failed.items() if key != "with_total"},
+        failed,
         {"law": "L_D", "formula": "L = D", "source": "", "unfitted": "none"},
     ]
     lines = fits.markdown(shown).splitlines()
@@ -405,7 +444,7 @@ def test_exponents_as_markdown_are_those_of_the_fits(study):
 
 def test_figure_that_cannot_be_drawn_says_why(write):
     lines = re.findall(r'<p class="missing">(.*?)</p>', write(simulated.study(transfer={})))
-    assert lines == 2 * [
+    assert lines == [
         "Cannot be drawn: no run was evaluated on a transfer set: add one to corpus.transfer in the config, "
         "or to finished.transfer."
     ]

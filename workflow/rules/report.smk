@@ -29,7 +29,7 @@ rule figure:
 
 rule exponents:
     input:
-        lambda wildcards: fits(),
+        lambda wildcards: [*fits(), *allocation()],
     output:
         f"{STUDY}/exponents.md",
     log:
@@ -37,7 +37,7 @@ rule exponents:
     conda:
         "../../envs/scaling.yaml"
     message:
-        "Write the table of exponents"
+        "Write the tables of exponents"
     shell:
         "python workflow/scripts/exponents.py --fits {input:q} --out {output:q} > {log:q} 2>&1"
 

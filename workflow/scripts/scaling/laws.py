@@ -21,6 +21,7 @@ from scaling.forms import (
     Term,
     power,
 )
+from scaling.units import PF_DAY
 
 PAPER = "Kaplan et al. 2020"
 CHINCHILLA = "Hoffmann et al. 2022"
@@ -530,3 +531,21 @@ def least_steps(S, B, B_crit):
 def least_compute(C, B, B_crit):
     """C_min = C / (1 + B / B_crit): the compute that batches far below B_crit would have taken (eq. 5.5)."""
     return C / (1 + B / B_crit)
+
+
+def loss_at_compute(N, C_min, *, alpha_N, N_c, alpha_S, S_c, alpha_B, B_star):
+    """The loss of a size ``N`` at a least compute (PF-days), by L(N, S_min) at S_min = C_min / (6 N B_crit).
+
+    B_crit depends on the loss: it falls as the loss rises, the steps rise, and so the law's loss falls, which
+    leaves one root, found by bisection of ln L. Arrays are broadcast.
+    """
+    N, C_min = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (N, C_min)))
+    converged = (N_c / N) ** alpha_N
+    low, high = np.log(converged), np.log(converged) + 100
+    for _ in range(60):
+        middle = (low + high) / 2
+        B_crit = critical_batch(np.exp(middle), alpha_B=alpha_B, B_star=B_star)
+        S_min = C_min * PF_DAY / (6 * N * B_crit)
+        above = converged + (S_c / S_min) ** alpha_S > np.exp(middle)
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.exp(low)

@@ -33,7 +33,7 @@ FIGURES = {
     "loss_vs_Cmin": Figure(
         "Compute as trained and adjusted", ("size", "batch"), ("runs",), ("L_C", "L_Cmin")
     ),
-    "frontier": Figure(
+    "N_opt_Cmin": Figure(
         "Best size and fewest steps for a compute budget",
         ("size", "batch"),
         ("runs",),

@@ -3,6 +3,8 @@
 import altair as alt
 
 from scaling.charts import theme, wording
+from scaling.forms import INVERSE
+from scaling.laws import LAWS
 
 
 def points(fit, runs):
@@ -35,9 +37,10 @@ def layers(fit, x, y, ends, others=()):
     band, (exponent,) = band_rows(fit), wording.exponents(fit)
     slopes = [("paper's slope", exponent["published"]), *others]
     value, interval = wording.readable(exponent["value"]), wording.percent(fit["interval"])
+    over = "1/" if inverse(fit) else ""
     names = [
-        f"fit, slope {value}, with its {interval} band",
-        *(f"{name}, {wording.published(slope)}" for name, slope in slopes),
+        f"fit, slope {over}{value}, with its {interval} band",
+        *(f"{name}, {over}{wording.published(slope)}" for name, slope in slopes),
     ]
     legend = alt.Legend(
         **{"title": None, "orient": "bottom", "direction": "vertical", "columns": 1, "offset": 4},
@@ -48,7 +51,7 @@ def layers(fit, x, y, ends, others=()):
     reference = [
         {**row, "line": name}
         for name, (_, slope) in zip(names[1:], slopes, strict=True)
-        for row in slope_rows(band, slope, ends)
+        for row in slope_rows(band, 1 / slope if over else slope, ends)
     ]
     area = theme.chart(band).mark_area(style="band", clip=True, aria=False)
     dashed = theme.chart(reference).mark_line(style="reference", clip=True, aria=False)
@@ -77,3 +80,46 @@ def slope_rows(band, exponent, ends):
     middle = band[len(band) // 2]
     sign = 1 if band[-1]["y"] > band[0]["y"] else -1
     return [{"x": x, "y": middle["y"] * (x / middle["x"]) ** (sign * exponent)} for x in ends]
+
+
+def inverse(fit):
+    """Whether the exponent of a fitted power law stands under one, as α_B does, so that its slope is 1/α."""
+    return LAWS[fit["law"]].form.terms[0].written is INVERSE
+
+
+def adjustment(fit):
+    """The B_crit(L) by which the points of a fitted law were adjusted, with its numbers, in words."""
+    by = fit["adjusted_by"]
+    B_star, alpha_B = wording.readable(by["B_star"]), wording.readable(by["alpha_B"])
+    return f"B_crit(L) = {B_star} tokens / L^(1/{alpha_B})"
+
+
+def allocated(fits):
+    """What allocation.json says of C_min, counted as 6 N B S; {} where the study does not count so."""
+    return fits["allocation"]["conventions"].get("6N", {}).get("adjusted", {})
+
+
+def untold(number):
+    """Why a number of allocation.json may not be told or drawn; None if it may."""
+    if "missing" in number:
+        return wording.greek(number["missing"])
+    return None if number["certified"] else "a fit behind it does not pass its certificate"
+
+
+def told(number, form=wording.readable):
+    """A number of allocation.json, its interval in brackets, as ``form`` writes it; or why there is none."""
+    reason = untold(number)
+    if reason:
+        return f"not told, since {reason}"
+    value, low, high = (form(number[key]) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def dashes(field, names, every):
+    """The encoding of ``field`` by dashes; it has ``names``, some of ``every`` in the order of the dashes."""
+    legend = alt.Legend(
+        **{"title": None, "orient": "bottom", "direction": "vertical", "columns": 1, "offset": 4},
+        **{"symbolType": "stroke", "symbolSize": 500},
+    )
+    styles = [theme.DASHES[every.index(name)] for name in names]
+    return alt.StrokeDash(field, scale=alt.Scale(domain=[*names], range=styles), legend=legend)

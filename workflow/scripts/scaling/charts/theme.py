@@ -10,6 +10,7 @@ from functools import partial
 import altair as alt
 
 from scaling.charts import wording
+from scaling.laws import VARIABLES
 
 WIDTH, HEIGHT = 560, 360
 INK, MUTED, GRID = "#1b1f27", "#5c6470", "#e6e8ec"
@@ -145,7 +146,7 @@ def compute_axis(field, ends):
 def compute_ticks(ends):
     """Ticks of an axis of compute: powers of ten if two or more lie between ``ends``, else :func:`ticks`."""
     powers = _of_decades(*ends, (1,))
-    return powers[:: math.ceil(len(powers) / 8)] if len(powers) >= 2 else ticks(*ends, most=5)
+    return powers[:: math.ceil(len(powers) / 8)] if len(powers) >= 2 else ticks(*ends, most=3)
 
 
 def exponents(ends):
@@ -240,3 +241,15 @@ def error_bars(rows, x, y):
     """A layer of bars of one standard error either side, for the rows that have one."""
     bars = chart([row for row in rows if "low" in row])
     return bars.mark_rule(style="error", clip=True, aria=False).encode(x=x("x"), y=y("low"), y2="high:Q")
+
+
+def least_compute_axis(field, ends):
+    """:func:`compute_axis` of C_min; :func:`least_exponents` go with it."""
+    encoding = compute_axis(field, ends)
+    encoding["axis"]["title"] = VARIABLES["C_min"]
+    return encoding
+
+
+def least_exponents(ends):
+    """Layers that raise the exponents over the tens of :func:`least_compute_axis`."""
+    return [layer.encode(x=least_compute_axis("x", ends)) for layer in exponents(ends)]

@@ -3,10 +3,12 @@
 from scaling import provenance
 from scaling.charts import catalog, drawing, wording
 from scaling.grid import file_name
+from scaling.laws import LAWS
+from scaling.pages import allocation
 from scaling.pages.fits import excluded, exponents, forms, left_out
 from scaling.pages.runs import run_table, set_table
 from scaling.rows import finite
-from scaling.selections import blocks
+from scaling.selections import INTERVAL, blocks
 from scaling.units import pf_days
 
 CAVEAT = (
@@ -23,36 +25,44 @@ HEADLINES = (
     ("L_N", "alpha_N", "α_N", "test loss goes with model size to the power", -1),
     ("L_D", "alpha_D", "α_D", "with data to the power", -1),
     ("L_C", "alpha_C", "α_C", "with compute to the power", -1),
+    ("B_crit", "alpha_B", "α_B", "with the critical batch size to the power", -1),
     ("N_opt", "p_N", "p_N", "the best size goes with compute to the power", 1),
+    ("N_opt_Cmin", "p_N", "p_N of C_min", "the best size goes with C_min to the power", 1),
     ("chinchilla", "p_N", "p_N = β/(α+β)", "the best size by L(N, D) goes with compute to the power", 1),
 )
 """Law, name of its exponent or of a number that follows from it, its label, what it says, its sign there."""
+FEW = 3
+"""Laws without a certificate that the head of the page names; of more it tells how many they are."""
 
 
 def page(study, tables, fits, manifest=None, finished=None):
     """Everything that the template of frontier.html shows, a dict.
 
-    ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law in the order to show them, ``manifest``
-    the corpus's own, ``finished`` the record of the file of runs that were trained elsewhere.
+    ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law in the order to show them, the split of
+    a budget among them ("allocation") where there is one, ``manifest`` the corpus's own, ``finished`` the
+    record of the file of runs that were trained elsewhere.
     """
+    laws = {law: fit for law, fit in fits.items() if law != "allocation"}
     runs, evaluations = tables["runs"], tables["evaluations"]
     carried = drawing.experiments(runs)
     figures = [figure(name, tables, fits, carried) for name in catalog.FIGURES]
     absent = [shown for shown in figures if "missing" in shown]
     figures = [shown for shown in figures if "spec" in shown]
     if not finished:  # what a file of runs cannot tell is not missing
-        figures += absent
-    every = [block for fit in fits.values() for block in blocks(fit).values() if "parameters" in block]
+        figures += together(absent)
+    every = [block for fit in laws.values() for block in blocks(fit).values() if "parameters" in block]
     return {
         "study": study["study"],
         "finished": finished,
-        "lead": lead(runs, fits, finished),
-        "key_numbers": key_numbers(runs, fits),
+        "lead": lead(runs, laws, finished),
+        "key_numbers": key_numbers(runs, laws),
         "figures": figures,
         "interval": " or ".join(sorted({wording.percent(block["interval"]) for block in every})),
-        "exponents": [row for fit in fits.values() for row in exponents(fit)],
-        "forms": {law: forms(fit) for law, fit in fits.items() if fit.get("rivals")},
-        "excluded": excluded(runs, fits),
+        "share": wording.percent(INTERVAL),
+        "split": split(fits, finished),
+        "exponents": [exponents(fit) for fit in laws.values()],
+        "forms": {law: forms(fit) for law, fit in laws.items() if fit.get("rivals")},
+        "excluded": excluded(runs, laws),
         "left_out": left_out(finished) if finished else [],
         "caveat": None if finished else CAVEAT,
         "runs": run_table(runs, evaluations, finished),
@@ -63,6 +73,24 @@ def page(study, tables, fits, manifest=None, finished=None):
         "wheels": manifest["wheels"] if manifest else [],
         "texts": manifest["sets"] if manifest else {},
     }
+
+
+def together(absent):
+    """Figures that lack the same, as one with the titles of all."""
+    by_line = {}
+    for shown in absent:
+        by_line.setdefault(shown["missing"], []).append(shown)
+    return [
+        shown[0] | {"title": "; ".join(figure["title"] for figure in shown)} for shown in by_line.values()
+    ]
+
+
+def split(fits, finished=None):
+    """The section on how a budget splits, of fits that tell it; None of others."""
+    if "allocation" not in fits:
+        return None
+    scanned = any(LAWS[law].adjusted for law in fits if law in LAWS)
+    return allocation.section(fits["allocation"], scanned, finished)
 
 
 def lead(runs, fits, finished=None):
@@ -87,11 +115,13 @@ def lead(runs, fits, finished=None):
         f"{wording.published(sign * number['published'])})"
         for _, words, sign, number in headlines(fits)
     ]
-    failed = [fit["formula"] for fit in fits.values() if "parameters" in fit and not wording.certified(fit)]
+    fitted = [fit for fit in fits.values() if "parameters" in fit]
+    failed = [fit["formula"] for fit in fitted if not wording.certified(fit)]
+    which = ", ".join(failed) if len(failed) <= FEW else f"{len(failed)} of {len(fitted)} laws"
     return [
         first,
         *([f"Measured: {', '.join(found)}."] if found else []),
-        *([f"Not certified, and so not drawn: {', '.join(failed)}."] if failed else []),
+        *([f"Not certified, and so not drawn: {which}."] if failed else []),
     ]
 
 

@@ -5,40 +5,57 @@ from scaling.selections import blocks
 
 
 def exponents(fit):
-    """What the table of exponents shows of a law: one entry for each convention that it is fitted in.
+    """What the table of exponents shows of a law: its fit in its own convention, and a line for each other.
 
-    An entry has ``rows`` of parameters and of what they imply; where there is no fit it has none, and
-    ``unfitted`` says why, once if it is so for the same reason in every convention.
+    ``rows`` are parameters and what they imply; where there is no fit there are none, and ``unfitted`` says
+    why. ``others`` are the ways to count that the law is fitted in besides.
     """
-    entries = {}
+    entry = {"formula": fit["formula"], "others": others(fit)}
+    adjusted = ["adjusted by B_crit(L)"] if "adjusted_by" in fit else []
+    if "unfitted" in fit:
+        entry |= {"rows": [], "unfitted": f"{fit['unfitted']}.", "uncertified": "", "data": []}
+    else:
+        entry |= fitted(fit)
+    return entry | {"about": [fit["source"], *adjusted, *entry["data"]]}
+
+
+def others(fit):
+    """A line for each further way to count: in words, its exponents, its certificate.
+
+    Ways that cannot be fitted for one reason share a line; they have none if it is that of the law itself.
+    """
+    lines, reasons = [], {}
     for name, block in blocks(fit).items():
-        about = [*filter(None, [block.get("convention")]), fit["source"]]
-        entry = {"formula": fit["formula"], "convention": block.get("convention", "")}
         if "unfitted" in block:
-            entry |= {"rows": [], "unfitted": f"{block['unfitted']}.", "uncertified": ""}
-            entries.setdefault(block["unfitted"], entry | {"about": about})
-        else:
-            entry |= fitted(block, "-".join(filter(None, [fit["law"], name])))
-            entries[name] = entry | {"about": [*about, *entry["data"]]}
-    return list(entries.values())
+            reasons.setdefault(block["unfitted"], []).append(block.get("convention"))
+        elif name:
+            found = [
+                f"{row['symbol']} {bracketed(wording.readable(row['value']), block)}, "
+                f"{bracketed(ends(row), block)}"
+                for row in (block["parameters"] | block["derived"]).values()
+                if not row.get("unit")
+            ]
+            passed = certificate(block).replace("Certified", "certified")
+            lines.append(f"{block['convention']}: {'; '.join(found)}; {passed}")
+    return lines + [f"{'; '.join(ways)}: {reason}" for reason, ways in reasons.items() if None not in ways]
 
 
-def fitted(block, name):
-    """One fit for the table of exponents; ``name`` begins the ids of its rows."""
+def fitted(block):
+    """The fit of a law for the table of exponents."""
     data, passed = block["data"], wording.certified(block)
-    certificate, holdout = block["certificate"], block["holdout"]
+    holdout, gradient = block["holdout"], block["certificate"]["gradient_norm"]
     rows = [
         {"unit": "", "formula": ""}
         | row
-        | {"id": f"{name}-{key}", "place": row["place"].split(", ")[-1]}
+        | {"id": f"{block['law']}-{key}", "place": row["place"].split(", ")[-1]}
         | {"verdict": verdict(row) if passed else "not certified"}
         | {"measured": bracketed(wording.readable(row["value"]), block)}
-        | {"interval": bracketed(f"{wording.readable(row['low'])} to {wording.readable(row['high'])}", block)}
+        | {"interval": bracketed(ends(row), block)}
         for key, row in (block["parameters"] | block["derived"]).items()
     ]
     points = wording.counted(holdout["points"], "point")
     each = f", {holdout['within']} of {points} inside intervals of their own"
-    condition = certificate["condition"]
+    condition = block["certificate"]["condition"]
     return {
         "rows": rows,
         "unfitted": "",
@@ -46,18 +63,34 @@ def fitted(block, name):
         "data": [wording.counted(data[f"{what}s"], what) for what in ("run", "point")],
         "forecast": wording.forecast(block),
         "each": "" if holdout["error_percent"] is None or holdout["points"] == 1 else each,
-        "agreeing": f"{'Certified: ' if passed else ''}{certificate['agreeing']} of {certificate['starts']} "
-        "starts end at the same optimum",
+        "agreeing": agreeing(block),
         "details": [
-            f"gradient {wording.scientific(certificate['gradient_norm'])} of what the points could exert",
+            f"gradient {wording.scientific(gradient)} of what the points could exert",
             f"condition {'infinite' if condition is None else wording.significant(condition, 2)}",
             f"{block['dropped']} of {block['resamples']} resamples dropped",
             f"residuals {wording.percent(block['rms_log_residual'])} (rms)",
             f"Huber's δ {block['delta']:g}",
         ],
         "method": block["method"],
-        "elsewhere": elsewhere(block["parameters"].values()) if "law" in block else [],
+        "elsewhere": elsewhere(block["parameters"].values()),
     }
+
+
+def ends(number):
+    """The interval of a number: '0.0520 to 0.0704'."""
+    return f"{wording.readable(number['low'])} to {wording.readable(number['high'])}"
+
+
+def agreeing(block):
+    """How many starts agree, and whether the fit is certified."""
+    found = block["certificate"]
+    starts = f"{found['agreeing']} of {found['starts']} starts end at the same optimum"
+    return f"Certified: {starts}" if wording.certified(block) else starts
+
+
+def certificate(block):
+    """The certificate of a fit in a few words."""
+    return agreeing(block) if wording.certified(block) else f"not certified: {wording.reasons(block)}"
 
 
 def verdict(parameter):
@@ -148,21 +181,24 @@ def markdown(fits):
         "law", "exponent", "measured", "interval", "published", "forecast of the largest tenth",
         "certificate", "runs", "points",
     )  # fmt: skip
-    lines = [columns, ["---"] * len(columns)]
+    lines = []
     for fit in fits:
-        for entry in exponents(fit):
-            name = ", ".join(filter(None, [entry["formula"], entry["convention"]]))
-            if entry["unfitted"]:
-                lines.append([name, "", entry["unfitted"], *[""] * 6])
+        entry = exponents(fit)
+        if entry["unfitted"]:
+            lines.append([entry["formula"], "", entry["unfitted"], *[""] * 6])
+            continue
+        for row in entry["rows"]:
+            if row["unit"]:
                 continue
-            failed = entry["uncertified"]
-            certificate = f"not certified: {failed}" if failed else entry["agreeing"]
-            for row in entry["rows"]:
-                if row["unit"]:
-                    continue
-                known = "" if row["published"] is None else wording.published(row["published"])
-                cells = [name, row["symbol"], row["measured"], row["interval"], known]
-                lines.append([*cells, entry["forecast"], certificate, *entry["data"]])
+            known = "" if row["published"] is None else wording.published(row["published"])
+            cells = [entry["formula"], row["symbol"], row["measured"], row["interval"], known]
+            lines.append([*cells, entry["forecast"], certificate(fit), *entry["data"]])
+    return pipes(columns, lines)
+
+
+def pipes(headings, rows):
+    """Rows of cells as a table in Markdown."""
+    lines = [headings, ["---"] * len(headings), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -1,0 +1,129 @@
+"""Steps against examples to reach a loss, at each batch size. Kaplan et al. 2020, eq. 5.1 and figure 18."""
+
+import altair as alt
+import numpy as np
+
+from scaling.charts import theme, wording
+from scaling.charts.drawing import Drawing
+from scaling.laws import LAWS
+
+COLUMNS = 2
+CURVE_POINTS = 40
+LOSS_RAMP = {"name": "plasma", "extent": [0, 0.85]}
+"""Colours of losses: other ones than those of N."""
+
+
+def draw(tables, fits):
+    """The :class:`Drawing`, from the fit B_crit: one panel for each size of its scans."""
+    fit = fits["B_crit"]
+    levels = fit["data"]["levels"]
+    points = [point for level in levels for point in measured(level)]
+    curves = [row for level in levels for row in hyperbola(level)] if wording.certified(fit) else []
+    sizes = sorted({level["N"] for level in levels})
+    ends = {axis: theme.domain([row[axis] for row in [*points, *curves]]) for axis in ("x", "y")}
+    colour = loss_colour([level["loss"] for level in levels])
+    panels = [
+        panel(
+            *([row for row in rows if row["N"] == N] for rows in (points, curves)), ends, colour
+        ).properties(title=f"N = {wording.si(N)}")
+        for N in sizes
+    ]
+    chart = panels[0]
+    if len(panels) > 1:
+        panels = [part.properties(width=210, height=250) for part in panels]
+        chart = alt.concat(*panels, columns=COLUMNS)
+    caption = f"{said(fit, points, curves)} {wording.finding(fit)}"
+    description = (
+        f"Tokens against steps to reach a loss, both logarithmic, in {wording.counted(len(sizes), 'panel')}. "
+        f"{caption}"
+    )
+    return Drawing(
+        chart, description, caption, (("measured", points), *([("fit", curves)] if curves else []))
+    )
+
+
+def measured(level):
+    """A row for each batch of a level: steps x, tokens y, and whether its run reached the loss by then."""
+    return [
+        {"N": level["N"], "loss": level["loss"], "B": B, "x": S, "y": B * S, "reached": not least}
+        for B, S, least in zip(level["B"], level["steps"], level["least"], strict=True)
+    ]
+
+
+def hyperbola(level):
+    """Rows of N, loss, x and y along a level's hyperbola, between its smallest batch and its largest."""
+    B = np.geomspace(min(level["B"]), max(level["B"]), CURVE_POINTS)
+    steps = LAWS["steps_examples"].predict({"B": B}, {name: level[name] for name in ("S_min", "E_min")})
+    place = {"N": level["N"], "loss": level["loss"]}
+    return [{**place, "x": x, "y": y} for x, y in zip(steps.tolist(), (B * steps).tolist(), strict=True)]
+
+
+def loss_colour(losses):
+    """Colour by loss, from high (dark) to low (light): a function from alt.Fill or alt.Stroke to it."""
+    losses = sorted(set(losses), reverse=True)
+    ends = [losses[-1], losses[0]] if len(losses) > 1 else [losses[0] * 0.9, losses[0] * 1.1]
+
+    def colour(channel):
+        legend = None
+        if channel is alt.Fill:
+            legend = alt.Legend(
+                **{"title": "loss reached (nats per token)", "orient": "top", "direction": "horizontal"},
+                **{"type": "symbol", "symbolType": "circle", "symbolStrokeWidth": 0},
+                **theme.labelled([float(f"{loss:.4g}") for loss in losses], "{:g}".format),
+                columns=4,
+            )
+        scale = alt.Scale(type="log", domain=ends, scheme=LOSS_RAMP, reverse=True)
+        return channel("loss:Q").scale(scale).legend(legend)
+
+    return colour
+
+
+def panel(points, curves, ends, colour):
+    """The chart of one size: what was measured, and the hyperbolas if there are any."""
+    x = theme.log_axis(alt.X, "x", ends["x"], theme.S_TITLE, wording.si)
+    y = theme.log_axis(alt.Y, "y", ends["y"], "examples processed E (tokens)", wording.si)
+    tooltip = [
+        alt.Tooltip("N:Q", format=",d"),
+        alt.Tooltip("B:Q", format=",d", title="batch (tokens)"),
+        alt.Tooltip("x:Q", format=",.0f", title="steps"),
+        alt.Tooltip("y:Q", format=".4~s", title="tokens"),
+        alt.Tooltip("loss:Q", format=".4~g", title="test loss"),
+        alt.Tooltip("reached:N"),
+    ]
+    reached, ended = ([row for row in points if row["reached"] is value] for value in (True, False))
+    line = theme.chart(curves).mark_line(strokeWidth=1.3, clip=True, aria=False)
+    filled = theme.chart(reached).mark_point(filled=True, size=34, opacity=1)
+    hollow = theme.chart(ended).mark_point(filled=False, size=50, strokeWidth=1.5, opacity=1)
+    stroke, where = colour(alt.Stroke), {"x": x, "y": y}
+    return alt.layer(
+        *([line.encode(**where, stroke=stroke, detail="loss:Q")] if curves else []),
+        filled.encode(**where, fill=colour(alt.Fill), tooltip=tooltip),
+        *([hollow.encode(**where, stroke=stroke, tooltip=tooltip)] if ended else []),
+    ).resolve_legend(stroke="independent")
+
+
+def said(fit, points, curves):
+    """What points and lines are, in words."""
+    data, ended = fit["data"], sum(not point["reached"] for point in points)
+    batches, losses = data["batches"], {point["loss"] for point in points}
+    sentences = [
+        f"Points: what each of {wording.counted(len(batches), 'batch size')}, {wording.si(batches[0])} to "
+        f"{wording.si(batches[-1])} tokens, took to come down to {len(losses)} losses on its learning curve."
+    ]
+    if ended:
+        sentences.append(
+            f"Hollow: {ended} of the {len(points)}, whose runs ended before they reached the loss; it takes "
+            "more than that."
+        )
+    if data["unreached"]:
+        sentences.append(
+            f"{len(data['unreached'])} losses of single sizes are left out, since too few batch sizes came "
+            "down to them."
+        )
+    if curves:
+        sentences.append(
+            "Lines: (S / S_min − 1)(E / E_min − 1) = 1, fitted to each loss of each size by itself; "
+            f"E_min / S_min, the critical batch size, is {wording.si(min(data['y']))} to "
+            f"{wording.si(max(data['y']))} tokens."
+        )
+    return " ".join(sentences)
