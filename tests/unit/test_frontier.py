@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scaling import frontier
 from scaling.provenance import UserError
-from scaling.selections import CONVENTIONS
+from scaling.rows import CONVENTIONS
 from scaling.units import PF_DAY
 
 

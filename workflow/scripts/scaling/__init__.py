@@ -26,6 +26,7 @@ Modules import only from those above them in this list::
     rows         which rows of a table of runs can be used
     frontier     learning curves on a grid of compute, as trained or adjusted; compute-efficient sizes
     scans        batch scans: steps to a loss, critical batch sizes
+    efficient    points of the frontier: lowest losses, best sizes, steps and data at each compute
     selections   which points of a study each law is fitted to
     allocation   how a compute budget splits, by two roads, from fits and their draws
     offsets      losses on other text as offsets from the test loss

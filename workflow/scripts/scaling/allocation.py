@@ -13,8 +13,8 @@ from scaling.fitting.fit import FEWEST
 from scaling.frontier import CURVES
 from scaling.laws import FLOPS_AND_N, LAWS, PAPER, compute_exponent, critical_batch, efficient_excess
 from scaling.provenance import versions
-from scaling.rows import column, finite, sound
-from scaling.selections import CONVENTIONS, INTERVAL
+from scaling.rows import CONVENTIONS, column, finite, sound
+from scaling.selections import INTERVAL
 from scaling.units import PF_DAY
 
 NEEDS = (

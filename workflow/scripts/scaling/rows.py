@@ -1,11 +1,38 @@
-"""Rows of the table of runs: which can be used, and their columns as arrays."""
+"""Rows of the table of runs: which can be used, how they are counted, and their columns as arrays."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from scaling.fitting.fit import FEWEST
 from scaling.provenance import UserError
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A way of counting: in words, and the columns of runs.parquet with FLOPs per token and with N."""
+
+    words: str
+    flops: str
+    N: str = "N"
+
+    def of(self, run):
+        """Whether ``run`` can be counted like this."""
+        return finite(run.get(self.flops)) and finite(run.get(self.N))
+
+
+CONVENTIONS = {
+    "6N": Counting("6N", "flops_per_token_6N"),
+    "head": Counting("output head counted", "flops_per_token_head"),
+    "attention": Counting("head and attention counted", "flops_per_token_attention"),
+    "6N_total": Counting("embeddings counted in N", "flops_per_token_6N", "N_total"),
+    "head_total": Counting("head counted, embeddings in N", "flops_per_token_head", "N_total"),
+    "attention_total": Counting(
+        "head and attention counted, embeddings in N", "flops_per_token_attention", "N_total"
+    ),
+}
+"""The ways of counting, by name: the paper's, and those that published exponents differ by."""
 
 
 def sound(runs, experiments, loss):
