@@ -134,7 +134,7 @@ def test_what_a_study_lacks_is_said_and_the_rest_told():
     split = allocation.allocate(runs, fits, draws)
     found = split["conventions"]["6N"]
     assert (
-        "batch scan: add `batch` to `experiments`"
+        "adjusted by B_crit(L), which no batch scan of this study measures"
         in found["adjusted"]["exponents"]["N"]["envelope"]["missing"]
     )
     assert found["unadjusted"]["exponents"]["N"]["envelope"]["value"] > 0.5

@@ -1,5 +1,6 @@
 """The smoke study through the real Snakemake: what it makes, what it caches, what it refuses."""
 
+import html
 import json
 import os
 import re
@@ -13,8 +14,9 @@ import pytest
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-RUNS = 16
-"""Runs of the smoke study: 5 sizes, 2 trained longer, 3 more shapes of one size, 3 data sets for 2 sizes."""
+RUNS = 21
+"""Runs of the smoke study: 5 sizes, 2 trained longer, 3 more shapes of one size, 3 data sets for 2 sizes, and
+5 batch sizes of one."""
 
 
 @pytest.fixture
@@ -45,6 +47,9 @@ def test_every_artifact_is_there(smoke):
         for ending in ("html", "svg", "png", "csv"):
             assert (smoke.results / "figures" / f"{figure}.{ending}").stat().st_size > 0
     assert {"learning_curves", "loss_vs_N", "loss_vs_D", "transfer", "shape", "N_opt"} <= figures
+    assert {"critical_batch", "steps_examples", "loss_vs_Cmin", "N_opt_Cmin", "split", "crossing"} <= figures
+    fits = {p.name.removesuffix(".json") for p in (smoke.results / "fits").glob("*.json")}
+    assert {"B_crit", "L_Cmin", "L_NSmin", "N_opt_Cmin", "B_opt", "S_min", "D_opt", "allocation"} <= fits
 
 
 def test_tables_hold_every_run(smoke):
@@ -87,6 +92,32 @@ def test_touched_files_and_a_fresh_checkout_leave_nothing_to_do(smoke):
         if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
             os.utime(path, (later, later))
     assert smoke.planned() == {}
+
+
+def test_what_is_adjusted_is_fitted_after_the_batch_scan_and_again_with_it(smoke):
+    """A new fit of B_crit refits what it adjusts and nothing else."""
+    planned = smoke.planned("--forcerun", "results/studies/smoke/fits/B_crit.json")
+    assert planned["fit"] == 7, "B_crit and the six laws that are adjusted by it"
+    assert planned["allocation"] == planned["page"] == 1
+    assert "train" not in planned
+
+
+def test_a_study_without_a_batch_scan_says_what_is_not_adjusted(study):
+    study.study(
+        lambda config: config.update(experiments=["size", "long", "data", "shape"], study="unscanned")
+    )
+    result = study.snakemake("results/studies/unscanned/frontier.html")
+    assert result.returncode == 0, result.stdout
+    folder = study.root / "results/studies/unscanned"
+    assert not (folder / "fits/L_Cmin.json").exists()
+    page = (folder / "frontier.html").read_text()
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "These numbers are unadjusted: powers of compute C as trained" in text
+    assert "which batch scans measure: add batch to experiments in the study's config" in html.unescape(text)
+    result = study.snakemake("results/studies/unscanned/fits/L_Cmin.json")
+    assert result.returncode == 0, result.stdout
+    unfitted = json.loads((folder / "fits/L_Cmin.json").read_text())["unfitted"]
+    assert "it needs B_crit(L), which batch scans measure; add experiment batch" in unfitted
 
 
 def test_one_more_grid_point_trains_that_one_run(study):

@@ -121,7 +121,7 @@ class Study:
     def absent(self, law):
         """Why there is no fit of ``law``."""
         if LAWS[law].adjusted and "B_crit" not in self.fits:
-            return f"{law} is adjusted by B_crit(L), which needs a batch scan: add `batch` to `experiments`"
+            return f"{law} is adjusted by B_crit(L), which no batch scan of this study measures"
         return f"{law} is not fitted in this study"
 
     def parameters(self, law, convention):

@@ -27,7 +27,7 @@ COUNTS = (
 QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
 BY = ("N", "d_model", "B")
 """What the rule of a learning rate may go by."""
-FITTED = ("size", "long", "data")
+FITTED = ("size", "long", "data", "batch")
 """Experiments that laws are fitted to."""
 ADAFACTOR_ABOVE = 10**9
 """N above which `optimizer: auto` is Adafactor, as in the paper (section 2.2); Adam below."""

@@ -20,8 +20,6 @@ from scaling.units import pf_days
 SIZE_REMEDY = "add sizes to experiment size"
 DATA_REMEDY = "add smaller subsets D to experiment data, or train longer"
 TOKENS_REMEDY = "add runs of three lengths or more that see each token once (experiment long, with several S)"
-BATCH_REMEDY = "add experiment batch"
-
 
 INTERVAL = 0.9
 """Share of the draws between the ends of every interval."""
@@ -83,7 +81,7 @@ def select(law, runs, curves, convention, critical=None):
     if not law.adjusted:
         return build(runs, curves, convention)
     if critical is None:
-        raise UserError(f"it needs B_crit(L), which batch scans measure; {BATCH_REMEDY}")
+        raise UserError("it needs B_crit(L), which batch scans measure; add experiment batch")
     B_crit = _critical(*critical)
     variants, failed = [], 0
     for drawn in B_crit.variants(VARIANTS):
