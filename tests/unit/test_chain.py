@@ -7,6 +7,7 @@ import pytest
 from scaling import allocation, selections
 from scaling.benchmark import chain
 from scaling.laws import LAWS
+from scaling.provenance import UserError
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +85,86 @@ def test_the_uncertainty_of_B_crit_is_carried_through():
     widths = []
     for known in (draws, sure):
         found, columns = selections.fit_law("B_opt", runs, curves, critical=(report, known), **options)
-        assert set(columns) >= {"p_B", "B_e", "alpha_B", "B_star", "p_B_with_head"} - {"p_B_with_head"}
+        assert list(columns) == ["p_B", "B_e", "alpha_B", "B_star"]
         widths.append(found["parameters"]["p_B"]["high"] - found["parameters"]["p_B"]["low"])
     assert widths[0] > 3 * widths[1]
+
+
+def test_intervals_reach_as_far_into_the_tails_as_those_of_B_crit():
+    """An adjusted law knows no better what it is adjusted by than the scan's few runs do."""
+    runs, curves = chain.study(np.random.default_rng(3))
+    options = {"resamples": 100, "seed": 3, "delta": 0.01}
+    report, draws = selections.fit_law("B_crit", runs, curves, **options)
+    wide = report | {"quantiles": [0.001, 0.999]}
+    found, _ = selections.fit_law("B_opt", runs, curves, critical=(wide, draws), **options)
+    assert found["quantiles"] == [0.001, 0.999]
+
+
+def test_the_roads_are_compared_by_draws_of_the_same_B_crit(exact):
+    """Draws that were dropped leave a gap; were they cut out, the rest would be paired with others."""
+    runs, curves = chain.study(np.random.default_rng(5))
+    fits, draws, critical = {}, {}, None
+    for law in ("B_crit", "L_NSmin", "B_opt"):
+        options = {"resamples": 200, "seed": 5, "delta": 0.01, "critical": critical}
+        fits[law], draws[law] = selections.fit_law(law, runs, curves, **options)
+        critical = critical or (fits[law], draws[law])
+
+    def width():
+        split = allocation.allocate(runs, fits, draws)
+        found = split["conventions"]["6N"]["adjusted"]["exponents"]["B"]["difference"]
+        return found["high"] - found["low"]
+
+    whole = width()
+    for column in draws["L_NSmin"].values():
+        column[:8] = np.nan
+    assert width() == pytest.approx(whole, rel=0.3)
+    for column in draws["L_NSmin"].values():
+        column[:] = np.roll(column, 8)
+    assert width() > 2 * whole
+
+
+def test_a_number_that_few_draws_give_is_not_certified():
+    known = np.ones(100, dtype=bool)
+    draws = np.where(np.arange(100) < 85, 2.0, np.nan)
+    assert not allocation.Drawn(2.0, draws, (0.05, 0.95), True, known).number()["certified"]
+    known[85:] = False  # those fits were dropped and say nothing about the number
+    assert allocation.Drawn(2.0, draws, (0.05, 0.95), True, known).number()["certified"]
+    nothing = allocation.Drawn(2.0, np.full(100, np.nan), (0.05, 0.95), True, known).number()
+    assert nothing == {"missing": "its draws determine no number"}
+
+
+def test_draws_of_B_crit_by_which_there_are_too_few_points_are_dropped_in_their_place(monkeypatch):
+    runs, curves = chain.study(np.random.default_rng(4))
+    options = {"resamples": 400, "seed": 4, "delta": 0.01}
+    critical = selections.fit_law("B_crit", runs, curves, **options)
+    build = selections.SELECTIONS["envelope"]
+    first = critical[1]["alpha_B"][:3].tolist()
+
+    def without(runs, curves, convention, drawn):
+        if drawn.parameters["alpha_B"] in first:
+            raise UserError("too few")
+        return build(runs, curves, convention, drawn)
+
+    monkeypatch.setitem(selections.SELECTIONS, "envelope", without)
+    report, draws = selections.fit_law("L_Cmin", runs, curves, critical=critical, **options)
+    assert report["dropped"] == 6
+    assert np.flatnonzero(np.isnan(draws["alpha_C"])).tolist() == list(range(6))
+    assert np.flatnonzero(np.isnan(draws["alpha_B"])).tolist() == list(range(6))
+    assert draws["alpha_B"][6:8].tolist() == [critical[1]["alpha_B"][3]] * 2
+    assert report["certificate"]["passed"]
+
+
+def test_a_scan_that_is_not_passed_on_is_not_denied():
+    runs, curves = chain.study(np.random.default_rng(1))
+    options = {"resamples": 60, "seed": 1, "delta": 0.01}
+    critical = selections.fit_law("B_crit", runs, curves, **options)
+    fits, draws = {}, {}
+    fits["L_NSmin"], draws["L_NSmin"] = selections.fit_law(
+        "L_NSmin", runs, curves, critical=critical, **options
+    )
+    split = allocation.allocate(runs, fits, draws)["conventions"]["6N"]["adjusted"]["exponents"]
+    assert split["B"]["envelope"]["missing"] == "B_opt is not fitted in this study"
+    assert split["B"]["law"]["value"] == pytest.approx(0.25, abs=0.05)
 
 
 def test_an_adjusted_law_needs_a_batch_scan_that_holds():

@@ -104,6 +104,16 @@ def test_draws_are_seeded_and_resample_by_resample_the_same_for_the_same_runs():
     assert (first != other).any()
 
 
+def test_strata_are_drawn_first_and_then_as_many_runs_as_they_have():
+    strata = np.array([1, 1, 1, 2, 2, 5])
+    counts = resampling.draw(6, 3000, 0, strata)
+    times = np.array([counts[:, strata == name].sum(1) / (strata == name).sum() for name in (1, 2, 5)])
+    assert (times == times.round()).all()
+    assert (times.sum(0) == 3).all()
+    assert (times.max(0) == 3).mean() == pytest.approx(3 / 27, abs=0.02)
+    assert counts.mean(0) == pytest.approx(np.ones(6), abs=0.06)
+
+
 def test_students_quantiles_are_those_of_the_tables():
     for freedom, quantile in ((2, 2.920), (5, 2.015), (10, 1.812), (30, 1.697)):
         assert resampling.student(0.95, freedom) == pytest.approx(quantile, rel=0.013)
@@ -223,10 +233,14 @@ def test_what_the_resamples_tell_against_a_fit(solved):
     problem, whole, reasons = solved
     lost = replace(whole, converged=np.arange(64) >= 7)
     assert reasons(lost) == ["only 89 % of the resamples determine a fit"]
-    for count, expected in ((3, []), (4, ["in 6 % of the resamples a parameter ran into a bound"])):
+    for count, said in ((3, None), (4, "6.2")):
         theta = whole.theta.copy()
         theta[:count, 4] = problem.bounds[0][4]
+        expected = [f"in {said} % of the resamples a parameter ran into a bound"] if said else []
         assert reasons(replace(whole, theta=theta)) == expected
+    theta[1:] = whole.theta[1:]  # one of 64 is more than lie outside an interval of narrow tails
+    expected = ["in 1.6 % of the resamples a parameter ran into a bound"]
+    assert reasons(replace(whole, theta=theta), quantiles=(0.01, 0.99)) == expected
 
 
 def test_runs_at_one_value_of_an_input_are_one_observation():

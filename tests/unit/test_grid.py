@@ -311,7 +311,12 @@ def test_learning_rate_follows_its_rule(config):
     runs = list(grid.expand(put(config, "run.learning_rate", rule)).values())
     assert runs[0]["learning_rate"] == 0.01
     assert runs[1]["learning_rate"] == 0.0025
-    rule |= {"B": {"at": 512, "exponent": 0.5}, "d_model": {"at": 16, "exponent": 1}, "most": 0.0099}
+    rule["N"] = None  # as a study writes it to leave out a factor of the default study's
+    config["experiments"] = ["size"]
+    (rate,) = {run["learning_rate"] for run in grid.expand(put(config, "run.learning_rate", rule)).values()}
+    assert rate == 0.01
+    rule |= {"N": {"at": 768, "exponent": -1}, "B": {"at": 512, "exponent": 0.5}}
+    rule |= {"d_model": {"at": 16, "exponent": 1}, "most": 0.0099}
     runs = list(grid.expand(put(config, "run.learning_rate", rule)).values())
     assert [run["B"] for run in runs[:2]] == [2048, 2048]
     assert runs[0]["learning_rate"] == 0.0099  # 0.01 · 2 · 8/16

@@ -140,6 +140,41 @@ def test_sizes_and_losses_without_enough_batches_are_named():
         scans.scan([row | {"B": None} for row in runs], curves)
 
 
+def test_sizes_that_disagree_widen_the_interval():
+    """Runs are drawn by size first: what is measured of two sizes must hold for others."""
+    runs, curves = study(noise=0.03)
+    found = {}
+    for factor in (1.0, 3.0):
+        other = [point | {"step": point["step"]} for point in curves]
+        for point in other:
+            if point["run"].startswith(f"N{SIZES[1]}"):
+                B = float(point["run"].split("_B")[1])
+                B_crit = critical(point["test_loss"])[0]
+                point["step"] *= (1 + factor * B_crit / B) / (1 + B_crit / B)
+        _, draws = fitted(runs, other)
+        at = np.array([draws["B_star"] / 4.3 ** (1 / draws["alpha_B"])])
+        found[factor] = np.quantile(np.log(at), [0.05, 0.95])
+    assert np.ptp(found[3.0]) > 2 * np.ptp(found[1.0])
+    assert found[3.0][0] < np.log(1.3 * critical(4.3)[0])
+    assert found[3.0][1] > np.log(2.3 * critical(4.3)[0])
+
+
+def test_levels_that_are_hardly_apart_are_refused():
+    runs, curves = study(sizes=SIZES[:1], ends=lambda B: 5.15)
+    with pytest.raises(UserError, match="hardly any loss lies on the curves of 4 batch sizes"):
+        scans.scan(runs, curves)
+
+
+def test_a_size_that_comes_down_to_no_level_is_named():
+    runs, curves = study()
+    high = [run(N, B) for N in (99000,) for B in BATCHES]
+    above = [point | {"test_loss": point["test_loss"] + 1.0} for row in high for point in curve(row)]
+    low = [point for point in curves if point["test_loss"] < 4.5]
+    found = scans.scan([*runs, *high], [*low, *above])
+    assert set(found.excluded) == {row["run"] for row in high}
+    assert "reached none of the losses" in found.excluded["N99000_B256"]
+
+
 def test_the_noise_scale_stands_beside_each_level():
     runs, curves = study()
     rng = np.random.default_rng(0)

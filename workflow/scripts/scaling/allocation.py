@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.fitting.fit import FEWEST
+from scaling.fitting.fit import FEWEST, FEWEST_KEPT
 from scaling.frontier import CURVES
 from scaling.laws import FLOPS_AND_N, LAWS, PAPER, compute_exponent, critical_batch, efficient_excess
 from scaling.provenance import versions
@@ -83,18 +83,20 @@ class Drawn:
     draws: np.ndarray
     tails: tuple[float, float]
     certified: bool
+    known: np.ndarray
+    """Which draws (R,) are of fits that were not dropped."""
 
     def number(self):
-        """As JSON: {value, low, high, certified}."""
-        kept = self.draws[np.isfinite(self.draws)]
-        if not (len(kept) and np.isfinite(self.value)):
+        """As JSON: {value, low, high, certified}; where many draws give no number it is not certified."""
+        given = np.isfinite(self.draws)
+        if not (given.any() and np.isfinite(self.value)):
             return {"missing": "its draws determine no number"}
-        low, high = np.quantile(kept, self.tails)
+        low, high = np.quantile(self.draws[given], self.tails)
         return {
             "value": float(self.value),
             "low": float(low),
             "high": float(high),
-            "certified": self.certified,
+            "certified": bool(self.certified and given[self.known].mean() >= FEWEST_KEPT),
         }
 
 
@@ -120,7 +122,8 @@ class Study:
 
     def absent(self, law):
         """Why there is no fit of ``law``."""
-        if LAWS[law].adjusted and "B_crit" not in self.fits:
+        scanned = "B_crit" in self.fits or any("adjusted_by" in fit for fit in self.fits.values())
+        if LAWS[law].adjusted and not scanned:
             return f"{law} is adjusted by B_crit(L), which no batch scan of this study measures"
         return f"{law} is not fitted in this study"
 
@@ -128,24 +131,24 @@ class Study:
         """Every parameter of a fit, and what its points were adjusted by, as :class:`Drawn` by name."""
         report, ending = self.block(law, convention)
         values = {name: found["value"] for name, found in report["parameters"].items()}
-        return {
-            name: Drawn(
-                *(value, np.asarray(self.draws[law][name + ending], dtype=float)),
-                *(tuple(report["quantiles"]), report["certificate"]["passed"]),
-            )
-            for name, value in (values | report.get("adjusted_by", {})).items()
-        }
+        tails, passed = tuple(report["quantiles"]), report["certificate"]["passed"]
+        found = {}
+        for name, value in (values | report.get("adjusted_by", {})).items():
+            draws = np.asarray(self.draws[law][name + ending], dtype=float)
+            found[name] = Drawn(value, draws, tails, passed, np.isfinite(draws))
+        return found
 
 
 def combine(function, *drawn):
     """``function`` of several :class:`Drawn`, paired draw by draw: resamples of the same number were adjusted
-    by the same draw of B_crit and are otherwise independent, or of the same runs."""
+    by the same draw of B_crit. What else they share, such as runs, pairs only within one law."""
     length = min(len(one.draws) for one in drawn)
     with np.errstate(all="ignore"):
         values = function(*(np.float64(one.value) for one in drawn))
         draws = function(*(one.draws[:length] for one in drawn))
     tails = min(one.tails[0] for one in drawn), max(one.tails[1] for one in drawn)
-    return Drawn(float(values), draws, tails, all(one.certified for one in drawn))
+    known = np.all([one.known[:length] for one in drawn], axis=0)
+    return Drawn(float(values), draws, tails, all(one.certified for one in drawn), known)
 
 
 def counted(law, convention):
@@ -210,6 +213,7 @@ class Optimum:
     logs: dict[str, np.ndarray]
     tails: tuple[float, float]
     certified: bool
+    known: np.ndarray
     computes: tuple[float, float]
 
     @classmethod
@@ -227,10 +231,7 @@ class Optimum:
         runs, _ = sound(study.runs, CURVES, "test_loss")
         runs = [run for run in runs if counting.of(run)]
         N, f, g = _sizes(runs, counting)
-        values = {
-            name: np.concatenate([[one.value], one.draws[np.isfinite(one.draws)]])[:, None]
-            for name, one in found.items()
-        }
+        values = {name: np.concatenate([[one.value], one.draws])[:, None] for name, one in found.items()}
         with np.errstate(all="ignore"):
             of_size = (values["N_c"] / N) ** values["alpha_N"]
             of_steps = values["alpha_N"] * of_size / (values["alpha_S"] * g)
@@ -244,7 +245,8 @@ class Optimum:
             logs = {"C": f * S * B / PF_DAY, "N": N, "B": B, "S": S, "D": D, "loss": loss}
             logs = {name: np.log(np.broadcast_to(value, loss.shape)) for name, value in logs.items()}
         first = next(iter(found.values()))
-        return cls(logs, first.tails, first.certified, _computes(study, convention, kind, logs["C"][0]))
+        computes = _computes(study, convention, kind, logs["C"][0])
+        return cls(logs, first.tails, first.certified, first.known, computes)
 
     def at(self, quantity, computes):
         """ln of ``quantity`` (1 + R, Q) at ``computes`` (PF-days); NaN where a draw does not reach them."""
@@ -261,7 +263,7 @@ class Optimum:
         ends = self.at(quantity, np.array(self.computes))
         slopes = (ends[:, 1] - ends[:, 0]) / np.log(self.computes[1] / self.computes[0])
         slopes = -slopes if quantity == "loss" else slopes
-        return Drawn(slopes[0], slopes[1:], self.tails, self.certified)
+        return Drawn(slopes[0], slopes[1:], self.tails, self.certified, self.known)
 
     def lines(self):
         """Lines over the envelope's computes as JSON: C and, for each quantity, y, low and high."""
@@ -446,5 +448,4 @@ def _crossing(study):
         "loss": combine(lambda C, alpha, scale: (scale / C) ** alpha, C, alpha_C, C_c),
     }
     found = {name: one.number() | {"published": PUBLISHED_CROSSING[name]} for name, one in crossing.items()}
-    known = np.isfinite(np.array([one.draws[: len(C.draws)] for one in names])).all(0)
-    return found | {"crossing_share": float(np.isfinite(C.draws[known]).mean())}
+    return found | {"crossing_share": float(np.isfinite(C.draws[C.known]).mean())}

@@ -23,11 +23,13 @@ CURVE_REMEDY = "add sizes to experiment size, or train for longer than the warm-
 @dataclass(frozen=True)
 class Critical:
     """B_crit(L) of a study as its points are adjusted by it: its parameters, ``draws`` {parameter: (R,)} of
-    them, the ``losses`` between which it was measured, and why it may not hold, in words."""
+    them, the ``losses`` between which it was measured, the ``tails`` of the draws outside an interval, and
+    why it may not hold, in words."""
 
     parameters: dict[str, float]
     draws: dict[str, np.ndarray]
     losses: tuple[float, float] = (0.0, np.inf)
+    tails: tuple[float, float] = (0.5, 0.5)
     doubts: tuple[str, ...] = ()
 
     def __call__(self, loss):

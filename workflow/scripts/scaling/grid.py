@@ -322,8 +322,9 @@ def _learning_rate(rule, run, what):
     if not isinstance(rule, dict):
         return float(rule)
     try:
-        factors = [(run[name] / rule[name]["at"]) ** rule[name]["exponent"] for name in BY if name in rule]
-        rate = min(rule["value"] * math.prod(factors), rule.get("most", math.inf))
+        powers = [(run[name], rule[name]) for name in BY if rule.get(name)]
+        factors = [(x / power["at"]) ** power["exponent"] for x, power in powers]
+        rate = min(rule["value"] * math.prod(factors), rule.get("most") or math.inf)
     except OverflowError:
         rate = math.inf
     if not 0 < rate < math.inf:

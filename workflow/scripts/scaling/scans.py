@@ -23,6 +23,8 @@ LEVELS = 8
 """Losses, evenly spaced in their logarithm, at which batch sizes are compared."""
 FEWEST_BATCHES = 4
 """Batch sizes of one size of model that must have reached a loss, for a hyperbola of two parameters."""
+NARROWEST = 0.02
+"""Least range of ln L that levels are spread over."""
 PACE = 4
 """Times the warm-up that every batch has spent before the first level: sooner it is the warm-up that sets the
 pace, not the batch."""
@@ -82,8 +84,8 @@ def scan(runs, curves):
     at = [index for index, run in enumerate(kept) if run["N"] in arrived]
     top = min(_after(*paths[index], PACE * kept[index]["warmup"]) for index in at)
     bottom = min(arrived.values())
-    if bottom >= top:
-        raise UserError(f"no loss lies on the curves of {FEWEST_BATCHES} batch sizes; {REMEDY}")
+    if top - bottom < NARROWEST:
+        raise UserError(f"hardly any loss lies on the curves of {FEWEST_BATCHES} batch sizes; {REMEDY}")
     found, places, unreached = [], [], []
     for N in arrived:
         for level in np.linspace(top, bottom, LEVELS):
@@ -94,6 +96,9 @@ def scan(runs, curves):
                 same = [index for index in at if sizes[index] == N and batches[index] == B]
                 found.append((len(places), B, *_quickest(same, paths, level)))
             places.append((N, np.exp(level)))
+    for run in kept:
+        if run["run"] not in excluded and all(run["N"] != N for N, _ in places):
+            excluded[run["run"]] = f"{FEWEST_BATCHES} batches of its size reached none of the losses compared"
     group, B, owner, steps, least = zip(*found, strict=True)
     used, owner = np.unique(owner, return_inverse=True)
     N, level = np.array(places).T
@@ -172,9 +177,11 @@ def critical_batches(runs, curves, convention, critical=None):
         form=Hyperbolas(found.group),
         method=f"Steps that each batch of experiment batch took to {len(np.unique(found.level))} losses, "
         "interpolated on its learning curve past warm-up; runs that ended above a loss count as needing more "
-        "steps than they had; an S_min for each size and loss, one B_crit(L) for all.",
+        "steps than they had; an S_min for each size and loss, one B_crit(L) for all; resampled by size and, "
+        "within it, by run.",
         remedy=REMEDY,
         excluded=found.excluded,
+        strata=np.array([run["N"] for run in found.runs]),
         facts={
             "levels": levels,
             "batches": sorted({float(B) for B in found.B}),

@@ -23,7 +23,7 @@ TOKENS_REMEDY = "add runs of three lengths or more that see each token once (exp
 
 INTERVAL = 0.9
 """Share of the draws between the ends of every interval."""
-VARIANTS = 50
+VARIANTS = 200
 """Draws of B_crit by which points are adjusted again, so that its uncertainty is carried through."""
 ALIKE = 1.5
 """Runs that saw up to so many times as many tokens as another are alike in training."""
@@ -83,22 +83,19 @@ def select(law, runs, curves, convention, critical=None):
     if critical is None:
         raise UserError("it needs B_crit(L), which batch scans measure; add experiment batch")
     B_crit = _critical(*critical)
-    variants, failed = [], 0
+    selection, variants = build(runs, curves, convention, B_crit), []
     for drawn in B_crit.variants(VARIANTS):
         try:
             variants.append(replace(build(runs, curves, convention, drawn), carried=drawn.parameters))
-        except UserError:
-            failed += 1
-    selection = build(runs, curves, convention, B_crit)
-    doubts = B_crit.doubts
-    if failed > (1 - fit.FEWEST_KEPT) * (failed + len(variants)):
-        doubts += (f"by {failed} of {failed + len(variants)} draws of B_crit it has too few points",)
+        except UserError:  # too few points by this draw: its resamples determine no fit
+            variants.append(None)
     facts, words = _extrapolated(runs, curves, B_crit.losses)
     return replace(
         selection,
         variants=tuple(variants),
         carried=B_crit.parameters,
-        doubts=doubts,
+        tails=B_crit.tails,
+        doubts=B_crit.doubts,
         facts=selection.facts | facts,
         method=f"{selection.method} {words}",
     )
@@ -125,9 +122,8 @@ def _critical(report, draws):
     doubts = () if certificate["passed"] else ("the fit of B_crit that it is adjusted by is not certified",)
     values = {name: found["value"] for name, found in report["parameters"].items()}
     losses = report["data"]["inputs"]["loss"]
-    return frontier.Critical(
-        values, {name: draws[name] for name in values}, (min(losses), max(losses)), doubts
-    )
+    drawn = {name: draws[name] for name in values}
+    return frontier.Critical(values, drawn, (min(losses), max(losses)), tuple(report["quantiles"]), doubts)
 
 
 def blocks(report):

@@ -22,7 +22,8 @@ AGREE = 1e-6
 """Starts agree with the best where their objectives differ by less than this share."""
 FEWEST_AGREEING, FEWEST_KEPT, MOST_STUCK = 0.5, 0.9, 0.05
 """For a certificate: shares of the starts that must agree, of the resamples that must determine a fit, and
-of these the most that may end at a bound. More, and the end of an interval would be the bound."""
+of these the most that may end at one bound, or fewer: no more than lie outside the interval, or its end would
+be the bound."""
 WORST_CONDITION = 1e10
 """Condition above which coefficients cannot be told apart in double precision after squaring."""
 FURTHEST = 1e-3
@@ -59,7 +60,8 @@ def fit(law, selection, *, resamples, seed, interval, delta):
     kept = drawn.converged & np.isfinite(natural).all(1)
     if kept.sum() < FEWEST_DRAWS:
         raise UserError(f"only {kept.sum()} of {resamples} resamples determine a fit; {selection.remedy}")
-    quantiles = tails(interval, problem.independent(), len(law.parameters))
+    low, high = tails(interval, problem.independent(), len(law.parameters))
+    quantiles = [min(low, selection.tails[0]), max(high, selection.tails[1])]
     columns = dict(zip(law.parameters, natural.T, strict=True)) | carried
     draws = {name: np.where(kept, column, np.nan) for name, column in columns.items()}
     ends = np.quantile(natural[kept], quantiles, axis=0).T.tolist()
@@ -122,20 +124,28 @@ class Problem:
         target, form = np.log(selection.fitted.y), selection.form or self.form
         return replace(self, form=form, selection=selection, u=u, target=target)
 
-    def resample(self, resamples, start, *, seed, delta, budget=np.inf):
-        """Fits of ``resamples`` draws of whole runs, and what the points of each were adjusted by.
+    def resample(self, resamples, start, *, seed, delta, ahead=False):
+        """Fits of ``resamples`` draws of whole runs from ``start`` (1, K), and what the points of each were
+        adjusted by: {name: (resamples,)}.
 
-        ``start`` (1, K); ``budget``: points known only for as much compute are left out. Where the selection
-        has variants the resamples are shared out among them.
+        With ``ahead`` of points of less compute alone than a forecast has to predict. Where the selection has
+        variants the resamples are shared out among them, in their order.
         """
         variants = self.selection.variants
         if not variants:
-            counts = draw(len(self.selection.runs), resamples, seed)
+            counts = draw(len(self.selection.runs), resamples, seed, self.selection.strata)
+            budget = self.selection.budget() if ahead else np.inf
             return self.solve(counts, start, delta, budget=budget), {}
         parts, carried = [], []
         for index, variant in enumerate(variants[:resamples]):
             share = len(range(index, resamples, len(variants)))
-            counts = draw(len(variant.runs), share, [seed, index])
+            if variant is None:
+                parts.append(solver.unsolved(share, self.form.size))
+                carried += [dict.fromkeys(self.selection.carried, np.nan)] * share
+                continue
+            counts, budget = draw(len(variant.runs), share, [seed, index]), np.inf
+            if ahead:
+                budget = variant.budget()
             parts.append(self.variant(variant).solve(counts, start, delta, budget=budget))
             carried += [variant.carried] * share
         return solver.joined(parts), {
@@ -267,11 +277,14 @@ def certify(problem, whole, names, drawn=None, quantiles=None):
         "its parameters cannot be told apart": not condition < WORST_CONDITION,
     }
     if drawn is not None:
-        kept = drawn.converged.mean()
-        stuck = problem.at_bound(drawn.theta[drawn.converged]).any(1).mean()
+        kept, (low, high) = drawn.converged.mean(), problem.bounds
+        theta = drawn.theta[drawn.converged]
+        stuck = max((theta <= low).mean(0).max(), (theta >= high).mean(0).max())
         reasons |= {
             f"only {100 * kept:.0f} % of the resamples determine a fit": kept < FEWEST_KEPT,
-            f"in {100 * stuck:.0f} % of the resamples a parameter ran into a bound": stuck > MOST_STUCK,
+            f"in {100 * stuck:.2g} % of the resamples a parameter ran into a bound": (
+                stuck > min(MOST_STUCK, quantiles[0])
+            ),
             f"{problem.independent()} runs or values are too few for intervals of {len(names)} parameters": (
                 quantiles[0] < FURTHEST
             ),
@@ -302,8 +315,7 @@ def forecast(law, problem, resamples, quantiles, *, seed, delta):
     are None and ``reason`` says so.
     """
     fitted, shown = problem.selection.fitted, problem.selection.shown
-    held = largest(shown.compute)
-    budget = shown.compute[held].min() if held.any() else np.inf
+    held, budget = largest(shown.compute), problem.selection.budget()
     kept = fitted.compute < budget
     keys = ("error_percent", "interval_percent", "covered", "within")
     nothing = dict.fromkeys(keys) | {"points": int(held.sum())}
@@ -314,7 +326,7 @@ def forecast(law, problem, resamples, quantiles, *, seed, delta):
     random = np.random.default_rng(seed)
     whole = problem.start(random, delta, budget=budget)
     best = whole.theta[whole.objective.argmin()][None]
-    drawn, _ = problem.resample(resamples, best, seed=seed, delta=delta, budget=budget)
+    drawn, _ = problem.resample(resamples, best, seed=seed, delta=delta, ahead=True)
     spread = Spread(problem, best, drawn.theta[drawn.converged], quantiles)
     ahead = {name: x[held] for name, x in shown.inputs.items()}
     behind = {name: x[~held] for name, x in shown.inputs.items()}

@@ -5,13 +5,25 @@ from statistics import NormalDist
 import numpy as np
 
 
-def draw(runs, resamples, seed):
+def draw(runs, resamples, seed, strata=None):
     """How often each of ``runs`` is drawn, with replacement, in each resample: (resamples, runs) integers.
+
+    ``strata`` (runs,) are what runs belong to where that is drawn first, and from each draw of one as many
+    runs as it has: whatever differs between strata then shows in the draws.
 
     The same seed (a number or a list of them) and number of runs give the same draws, so that laws fitted to
     the same runs can be compared draw by draw.
     """
-    return np.random.default_rng(seed).multinomial(runs, np.full(runs, 1 / runs), size=resamples)
+    random = np.random.default_rng(seed)
+    if strata is None:
+        return random.multinomial(runs, np.full(runs, 1 / runs), size=resamples)
+    members = [np.flatnonzero(strata == name) for name in np.unique(strata)]
+    times = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    counts = np.zeros((resamples, runs), dtype=int)
+    for index, member in enumerate(members):
+        share = np.full(len(member), 1 / len(member))
+        counts[:, member] = random.multinomial(times[:, index] * len(member), share)
+    return counts
 
 
 def widening(runs, size):

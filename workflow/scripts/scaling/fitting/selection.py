@@ -37,9 +37,12 @@ class Selection:
     ``remedy`` what to do where points are too few, ``excluded`` maps runs left out to the reason, ``facts``
     join the record of the points.
 
+    ``strata`` (runs,) are what the runs belong to where these are drawn first (:func:`resampling.draw`).
+
     Points that were adjusted by another fit come with its draws: ``variants`` are the same selection
-    adjusted by each of some of them, among which the resamples are shared out, ``carried`` the numbers that
-    this one was adjusted by, and ``doubts`` why these may not hold.
+    adjusted by each of some of them, None where that has too few points, among which the resamples are shared
+    out; ``carried`` are the numbers that this one was adjusted by, ``tails`` the quantiles that bound their
+    intervals, and ``doubts`` why they may not hold.
     """
 
     runs: list[str]
@@ -50,9 +53,16 @@ class Selection:
     form: Form | None = None
     excluded: dict[str, str] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
+    strata: np.ndarray | None = None
     variants: tuple = ()
     carried: dict[str, float] = field(default_factory=dict)
+    tails: tuple[float, float] = (0.5, 0.5)
     doubts: tuple[str, ...] = ()
+
+    def budget(self):
+        """The compute from which on points are held out, to be predicted; infinite where none can be."""
+        held = largest(self.shown.compute)
+        return self.shown.compute[held].min() if held.any() else np.inf
 
     def weights(self, counts):
         """Weights (R, P) of the fitted points where each run was drawn ``counts`` (R, runs) times."""

@@ -73,6 +73,12 @@ def joined(parts):
     return Solution(*map(np.concatenate, columns))
 
 
+def unsolved(rows, size):
+    """The solution of ``rows`` problems of ``size`` coefficients that cannot be posed."""
+    nothing, infinite = np.full((rows, size), np.nan), np.full(rows, np.inf)
+    return Solution(nothing, np.zeros(rows), infinite, infinite, np.zeros(rows, dtype=bool), infinite)
+
+
 class _Problems:
     """What the steps of a chunk of problems share; those that have ended are left out as they end."""
 
