@@ -52,6 +52,11 @@ def own(split, kind="adjusted"):
     return split["conventions"]["6N"][kind]
 
 
+def plain(text):
+    """``text`` as it reads where the page raises its powers of ten."""
+    return text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789−"))
+
+
 def test_both_roads_their_difference_and_the_published_value_stand_in_a_row(write, study):
     _, page = write(study)
     for quantity, numbers in own(study["fits"]["allocation"])["exponents"].items():

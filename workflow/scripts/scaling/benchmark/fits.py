@@ -20,7 +20,7 @@ from scaling.provenance import versions
 from scaling.tables import read_table
 
 REPETITIONS, RESAMPLES = 400, 400
-CHAINS = 200
+CHAINS = 60
 """Repetitions of the whole chain from batch scans to the frontier."""
 NO_POINTS = "`snakemake --configfile studies/chinchilla.yaml` fetches the points it is measured on."
 DELTA, CHINCHILLA_DELTA = 0.01, 1e-3
