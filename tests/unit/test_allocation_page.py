@@ -52,7 +52,7 @@ def own(split, kind="adjusted"):
     return split["conventions"]["6N"][kind]
 
 
-def plain(text):
+def lowered(text):
     """``text`` as it reads where the page raises its powers of ten."""
     return text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789−"))
 
