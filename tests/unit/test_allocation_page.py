@@ -63,7 +63,7 @@ def test_both_roads_their_difference_and_the_published_value_stand_in_a_row(writ
         cells = page.named[f"allocation-{quantity}"]
         assert cells[0].startswith(numbers["symbol"].replace("_", ""))
         for cell, road in zip(cells[1:4], ("envelope", "law", "difference"), strict=True):
-            texts = [wording.readable(numbers[road][key]) for key in ("value", "low", "high")]
+            texts = [lowered(wording.readable(numbers[road][key])) for key in ("value", "low", "high")]
             signs = ["+" if road == "difference" and not text.startswith("−") else "" for text in texts]
             value, low, high = (sign + text for sign, text in zip(signs, texts, strict=True))
             assert cell == f"{value} {low} to {high}"
