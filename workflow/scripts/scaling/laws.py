@@ -178,12 +178,31 @@ def _allocation(y, exponent, p, scale, unit, points, fitted_to, others=((), ()),
     )
 
 
-EXPONENTS = ("alpha_N", "alpha_S", "alpha_B")
+def _steps_law(steps, latex, **more):
+    """L(N, S) in ``steps`` as trained or as adjusted, by name; ``more`` are other fields of a law."""
+    law = Law(
+        formula=f"L = (N_c / N)^α_N + (S_c / {steps})^α_S",
+        latex=f"L = {latex}",
+        form=Sum((Term(0, CRITICAL), Term(1, CRITICAL))),
+        inputs=("N", steps),
+        y="loss",
+        source=f"{PAPER}, eq. 1.6",
+        parameters={
+            "alpha_N": Parameter("α_N", 0.077, None, "Table 3"),
+            "N_c": Parameter("N_c", 6.5e13, "parameters", "Table 3"),
+            "alpha_S": Parameter("α_S", 0.76, None, "Table 3"),
+            "S_c": Parameter("S_c", 2.1e3, "steps", "Table 3"),
+        },
+        points="curves",
+        conventions=("6N", "6N_total"),
+        **more,
+    )
+    return _loss_law(law)
 
 
-def _closed_form(name, formula, value, published, source):
-    """A :class:`Derived` of L(N, S_min) and B_crit, whose parameters are drawn together."""
-    return Derived(name, formula, lambda p: value(**{key: p[key] for key in EXPONENTS}), published, source)
+def _exponents(parameters):
+    """Those that the frontier follows from, of all ``parameters`` by name."""
+    return {name: parameters[name] for name in ("alpha_N", "alpha_S", "alpha_B")}
 
 
 LAWS = {
@@ -300,59 +319,40 @@ LAWS = {
             },
         )
     ),
-    "L_NS": _loss_law(
-        Law(
-            formula="L = (N_c / N)^α_N + (S_c / S)^α_S",
-            latex=r"L(N, S) = \left(N_c / N\right)^{\alpha_N} + \left(S_c / S\right)^{\alpha_S}",
-            form=Sum((Term(0, CRITICAL), Term(1, CRITICAL))),
-            inputs=("N", "S"),
-            y="loss",
-            source=f"{PAPER}, eq. 1.6",
-            parameters={
-                "alpha_N": Parameter("α_N", 0.077, None, "Table 3"),
-                "N_c": Parameter("N_c", 6.5e13, "parameters", "Table 3"),
-                "alpha_S": Parameter("α_S", 0.76, None, "Table 3"),
-                "S_c": Parameter("S_c", 2.1e3, "steps", "Table 3"),
-            },
-            points="curves",
-            conventions=("6N", "6N_total"),
-            fitted_to="learning curves of all sizes past warm-up, steps as trained; the paper's are S_min",
-        )
+    "L_NS": _steps_law(
+        "S",
+        r"(N_c / N)^{\alpha_N} + (S_c / S)^{\alpha_S}",
+        fitted_to="learning curves of all sizes past warm-up, steps as trained; the paper's are S_min",
     ),
-    "L_NSmin": _loss_law(
-        Law(
-            formula="L = (N_c / N)^α_N + (S_c / S_min)^α_S",
-            latex=r"L(N, S_{\min}) = (N_c / N)^{\alpha_N} + (S_c / S_{\min})^{\alpha_S}",
-            form=Sum((Term(0, CRITICAL), Term(1, CRITICAL))),
-            inputs=("N", "S_min"),
-            y="loss",
-            source=f"{PAPER}, eq. 1.6",
-            parameters={
-                "alpha_N": Parameter("α_N", 0.077, None, "Table 3"),
-                "N_c": Parameter("N_c", 6.5e13, "parameters", "Table 3"),
-                "alpha_S": Parameter("α_S", 0.76, None, "Table 3"),
-                "S_c": Parameter("S_c", 2.1e3, "steps", "Table 3"),
-            },
-            points="curves",
-            experiments=("size", "batch"),
-            conventions=("6N", "6N_total"),
-            fitted_to="learning curves of all sizes past warm-up, steps adjusted to batches far above B_crit",
-            derived={
-                "alpha_C": _closed_form(
-                    *("α_C", "α_C = 1/(1/α_S + 1/α_B + 1/α_N)"),
-                    *(lambda **p: compute_exponent(**p), 0.054, f"{PAPER}, eq. 6.4"),
-                ),
-                "p_N": _closed_form(
-                    *("p_N", "N_opt ∝ C_min^(α_C/α_N)"),
-                    *(lambda **p: compute_exponent(**p) / p["alpha_N"], 0.71, f"{PAPER}, eq. 6.5"),
-                ),
-                "excess": _closed_form(
-                    *("α_N/α_S", "the best size stops at α_N/α_S above its converged loss"),
-                    *(lambda **p: efficient_excess(**p), 0.10, f"{PAPER}, eq. B.4"),
-                ),
-            },
-            adjusted=True,
-        )
+    "L_NSmin": _steps_law(
+        "S_min",
+        r"(N_c / N)^{\alpha_N} + (S_c / S_{\min})^{\alpha_S}",
+        fitted_to="learning curves of all sizes past warm-up, steps adjusted to batches far above B_crit",
+        experiments=("size", "batch"),
+        adjusted=True,
+        derived={
+            "alpha_C": Derived(
+                "α_C",
+                "α_C = 1/(1/α_S + 1/α_B + 1/α_N)",
+                lambda p: compute_exponent(**_exponents(p)),
+                0.054,
+                f"{PAPER}, eq. 6.4",
+            ),
+            "p_N": Derived(
+                "p_N",
+                "N_opt ∝ C_min^(α_C/α_N)",
+                lambda p: compute_exponent(**_exponents(p)) / p["alpha_N"],
+                0.71,
+                f"{PAPER}, eq. 6.5",
+            ),
+            "excess": Derived(
+                "α_N/α_S",
+                "the best size stops at α_N/α_S above its converged loss",
+                lambda p: efficient_excess(alpha_N=p["alpha_N"], alpha_S=p["alpha_S"]),
+                0.10,
+                f"{PAPER}, eq. B.4",
+            ),
+        },
     ),
     "chinchilla": _loss_law(
         Law(
@@ -513,7 +513,7 @@ def compute_exponent(*, alpha_N, alpha_S, alpha_B):
     return 1 / (1 / alpha_S + 1 / alpha_B + 1 / alpha_N)
 
 
-def efficient_excess(*, alpha_N, alpha_S, **_):
+def efficient_excess(*, alpha_N, alpha_S):
     """How far above its converged loss the compute-efficient size stops, as a share: α_N / α_S (eq. B.4)."""
     return alpha_N / alpha_S
 
