@@ -100,7 +100,7 @@ def test_intervals_reach_as_far_into_the_tails_as_those_of_B_crit():
     assert found["quantiles"] == [0.001, 0.999]
 
 
-def test_the_roads_are_compared_by_draws_of_the_same_B_crit(exact):
+def test_the_roads_are_compared_by_draws_of_the_same_B_crit():
     """Draws that were dropped leave a gap; were they cut out, the rest would be paired with others."""
     runs, curves = chain.study(np.random.default_rng(5))
     fits, draws, critical = {}, {}, None
@@ -152,6 +152,21 @@ def test_draws_of_B_crit_by_which_there_are_too_few_points_are_dropped_in_their_
     assert np.flatnonzero(np.isnan(draws["alpha_B"])).tolist() == list(range(6))
     assert draws["alpha_B"][6:8].tolist() == [critical[1]["alpha_B"][3]] * 2
     assert report["certificate"]["passed"]
+
+
+def test_a_draw_whose_optimum_lies_beyond_numbers_gives_no_exponent():
+    """With α_S all but zero the steps to the optimum are more than a double holds: no slope, not one of zero."""
+    optimum = allocation.Optimum(
+        {
+            "C": np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, np.inf, np.inf]]),
+            "N": np.array([[5.0, 6, 7, 8]] * 2),
+        },
+        *((0.05, 0.95), True, np.ones(1, dtype=bool)),
+        computes=(float(np.exp(2.5)), float(np.exp(3.5))),
+    )
+    found = optimum.exponent("N")
+    assert found.value == pytest.approx(1.0)
+    assert np.isnan(found.draws).all()
 
 
 def test_a_scan_that_is_not_passed_on_is_not_denied():

@@ -252,10 +252,12 @@ class Optimum:
         """ln of ``quantity`` (1 + R, Q) at ``computes`` (PF-days); NaN where a draw does not reach them."""
         wanted, rows = np.log(computes), []
         for C, y in zip(self.logs["C"], self.logs[quantity], strict=True):
+            C, y = C[np.isfinite(C)], y[np.isfinite(C)]
             # far below the sizes of a study, where embeddings are all of them, there is no optimum
-            falling = np.flatnonzero(~(C[1:] > C[:-1]))
-            rising = slice(falling[-1] + 1 if len(falling) else 0, None)
-            rows.append(np.interp(wanted, C[rising], y[rising], left=np.nan, right=np.nan))
+            falling = np.flatnonzero(C[1:] <= C[:-1])
+            C, y = (values[falling[-1] + 1 if len(falling) else 0 :] for values in (C, y))
+            nothing = np.full(len(wanted), np.nan)
+            rows.append(np.interp(wanted, C, y, left=np.nan, right=np.nan) if len(C) > 1 else nothing)
         return np.array(rows)
 
     def exponent(self, quantity):
