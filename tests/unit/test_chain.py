@@ -155,7 +155,7 @@ def test_draws_of_B_crit_by_which_there_are_too_few_points_are_dropped_in_their_
 
 
 def test_a_draw_whose_optimum_lies_beyond_numbers_gives_no_exponent():
-    """With α_S all but zero the steps to the optimum are more than a double holds: no slope, not one of zero."""
+    """With α_S all but zero the steps to the optimum are more than a double holds: no slope, not zero."""
     optimum = allocation.Optimum(
         {
             "C": np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, np.inf, np.inf]]),

@@ -227,7 +227,8 @@ def test_runs_that_ended_before_the_loss_are_hollow(study, drawings, redrawn):
     assert len(hollow) == data["censored"] > 0
     assert not any(row["reached"] for row in hollow)
     assert f"Hollow: {data['censored']} of the {data['steps']}" in drawn.caption
-    assert f"{len(data['unreached'])} losses of single sizes are left out" in drawn.caption
+    left_out = wording.counted(len(data["unreached"]), "level")
+    assert f"Left out, since too few batch sizes came down to them: {left_out}." in drawn.caption
 
     def arrive(fits):
         for level in fits["B_crit"]["data"]["levels"]:

@@ -117,8 +117,8 @@ def said(fit, points, curves):
         )
     if data["unreached"]:
         sentences.append(
-            f"{len(data['unreached'])} losses of single sizes are left out, since too few batch sizes came "
-            "down to them."
+            "Left out, since too few batch sizes came down to them: "
+            f"{wording.counted(len(data['unreached']), 'level')}."
         )
     if curves:
         sentences.append(
