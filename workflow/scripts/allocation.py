@@ -9,8 +9,8 @@ from scaling import allocation, provenance, tables
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", required=True, help="runs.parquet")
-    parser.add_argument("--fits", type=Path, nargs="+", required=True)
-    parser.add_argument("--bootstraps", type=Path, nargs="+", required=True, help="their draws")
+    parser.add_argument("--fits", type=Path, nargs="+", required=True, help="{law}.json of each law there is")
+    parser.add_argument("--bootstraps", type=Path, nargs="+", required=True, help="{law}.bootstrap.parquet")
     parser.add_argument("--out", required=True, help="the split, as JSON")
     args = parser.parse_args()
     fits = {fit["law"]: fit for fit in map(provenance.read_json, args.fits)}

@@ -16,7 +16,12 @@ def main():
     parser.add_argument("--resamples", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--delta", type=float, required=True, help="Huber's δ, in ln L")
-    parser.add_argument("--critical", nargs=2, help="the fit of B_crit and its draws, for an adjusted law")
+    parser.add_argument(
+        "--critical",
+        nargs=2,
+        metavar=("FIT", "DRAWS"),
+        help="the fit of B_crit and its draws, for an adjusted law",
+    )
     args = parser.parse_args()
 
     runs, curves = (tables.read_table(path).to_pylist() for path in (args.runs, args.curves))

@@ -440,8 +440,12 @@ def _crossing(study):
         return np.where(gap > 0, np.exp(np.clip(C, -700, 700)), np.nan)
 
     C = combine(where, *names)
+    if not all(one.certified for one in names):
+        return {"missing": f"a fit that it needs, of {', '.join(laws)}, is not certified"}
     if not np.isfinite(C.value):
-        return {"missing": "L(D) of the efficient runs falls as fast as L(C_min), so that they never cross"}
+        return {
+            "missing": "L(D) of the efficient runs falls no slower than L(C_min), so that they do not meet"
+        }
     alpha_C, C_c, p_D, D_e, *_ = names
     crossing = {
         "C": C,

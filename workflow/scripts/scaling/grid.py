@@ -25,6 +25,8 @@ COUNTS = (
     "snapshots", "test_tokens", "test_points", "noise_steps",
 )  # fmt: skip
 QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
+FEWEST_BATCHES = 4
+"""Batch sizes of one size of model that a batch scan needs, for a hyperbola of two parameters."""
 BY = ("N", "d_model", "B")
 """What the rule of a learning rate may go by."""
 FITTED = ("size", "long", "data", "batch")
@@ -218,7 +220,22 @@ def expand(config):
                 f"grid.{experiment}: found {' and '.join(sorted(kinds))}, expected one architecture, since a "
                 "law is fitted to it; give the others an experiment of their own"
             )
+    _check_scan(runs)
     return runs
+
+
+def _check_scan(runs):
+    """Raise UserError where experiment `batch` has too few batch sizes of one size to show a critical one."""
+    batches = {}
+    for run in runs.values():
+        if "batch" in run["experiments"]:
+            batches.setdefault(run["N"], set()).add(run["B"])
+    most = max(map(len, batches.values()), default=FEWEST_BATCHES)
+    if most < FEWEST_BATCHES:
+        raise UserError(
+            f"grid.batch: found {most} batch sizes B of one shape, expected at least {FEWEST_BATCHES}, from "
+            "far below to far above the critical one; or leave batch out of experiments"
+        )
 
 
 def check_execution(runs, execution):

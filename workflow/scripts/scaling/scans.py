@@ -12,6 +12,7 @@ from scaling.fitting.fit import Problem
 from scaling.fitting.selection import Points, Selection, plain
 from scaling.forms import Hyperbolas
 from scaling.frontier import past_warmup
+from scaling.grid import FEWEST_BATCHES
 from scaling.laws import LAWS
 from scaling.provenance import UserError
 from scaling.rows import column, finite, need
@@ -21,8 +22,6 @@ SCANS = ("batch",)
 """Experiments whose learning curves are batch scans."""
 LEVELS = 8
 """Losses, evenly spaced in their logarithm, at which batch sizes are compared."""
-FEWEST_BATCHES = 4
-"""Batch sizes of one size of model that must have reached a loss, for a hyperbola of two parameters."""
 NARROWEST = 0.02
 """Least range of ln L that levels are spread over."""
 PACE = 4

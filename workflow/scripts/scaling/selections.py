@@ -76,7 +76,9 @@ def fit_law(name, runs, curves, *, resamples, seed, delta, critical=None):
 def select(law, runs, curves, convention, critical=None):
     """The selection that ``law`` is fitted to; adjusted laws come with a variant for each draw of B_crit."""
     if law.points is None:
-        raise UserError(f"it is fitted to {law.fitted_to}")
+        raise UserError(
+            "it has no fit of its own: its hyperbolas, one for each size and loss, are the levels of B_crit"
+        )
     build = SELECTIONS[law.points]
     if not law.adjusted:
         return build(runs, curves, convention)

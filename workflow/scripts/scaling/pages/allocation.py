@@ -16,6 +16,8 @@ NAMES = {
     "D": "tokens D, at that batch",
     "loss": "test loss, which falls",
 }
+WIDE = 0.5
+"""Width of the interval of a difference of exponents from which on it tells nothing."""
 COMPUTE = {"adjusted": "C_min", "unadjusted": "C"}
 STEPS = {"adjusted": "S_min", "unadjusted": "S"}
 BOTH = "along the envelope", "by L(N, {})"
@@ -42,10 +44,17 @@ class Notes:
         ]
 
 
-def section(allocation, scanned, finished=None):
+BEHIND = {
+    "adjusted": ("B_crit", "L_Cmin", "N_opt_Cmin", "L_NSmin"),
+    "unadjusted": ("L_C", "N_opt", "L_NS"),
+}
+"""Laws whose forecasts tell how far each kind of numbers can be trusted."""
+
+
+def section(allocation, fits, scanned, finished=None):
     """What the section on the split of a budget shows, a dict.
 
-    ``scanned``: whether laws of the study are adjusted by B_crit(L); ``finished`` as in
+    ``fits`` by law; ``scanned``: whether laws of the study are adjusted by B_crit(L); ``finished`` as in
     :func:`scaling.pages.content.page`.
     """
     notes, kinds = Notes(), known(allocation)
@@ -56,12 +65,22 @@ def section(allocation, scanned, finished=None):
         "headings": [road.format(STEPS[kind]) for road in BOTH],
         "groups": [powers(own[kind], kind, notes), *split(own[kind], allocation["budget"], notes)],
         "follows": follows(allocation, notes) if kind == "adjusted" else [],
+        "forecasts": forecasts(fits, BEHIND[kind]),
         "unadjusted": "" if kind == "adjusted" else unadjusted(allocation, scanned, finished, notes),
         "countings": countings(allocation, kinds, notes),
         "counting_headings": counting_headings(kinds),
         "elsewhere": elsewhere(),
         "notes": notes.lines(),
     }
+
+
+def forecasts(fits, laws):
+    """How well the fits behind the numbers forecast, a text for each: 'L = …: off by +2 %, …'."""
+    return [
+        f"{fits[law]['formula']}: {wording.forecast(fits[law])}"
+        for law in laws
+        if "holdout" in fits.get(law, {})
+    ]
 
 
 def known(allocation):
@@ -249,7 +268,9 @@ def verdict(difference):
         return ""
     if not difference["certified"]:
         return "not certified"
-    return "agree" if difference["low"] <= 0 <= difference["high"] else "do not agree"
+    if not difference["low"] <= 0 <= difference["high"]:
+        return "do not agree"
+    return "agree" if difference["high"] - difference["low"] < WIDE else "too wide to tell"
 
 
 def signed(value):

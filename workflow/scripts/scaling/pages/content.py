@@ -25,12 +25,13 @@ HEADLINES = (
     ("L_N", "alpha_N", "α_N", "test loss goes with model size to the power", -1),
     ("L_D", "alpha_D", "α_D", "with data to the power", -1),
     ("L_C", "alpha_C", "α_C", "with compute to the power", -1),
-    ("B_crit", "alpha_B", "α_B", "with the critical batch size to the power", -1),
+    ("B_crit", "alpha_B", "α_B", "", 1),
     ("N_opt", "p_N", "p_N", "the best size goes with compute to the power", 1),
     ("N_opt_Cmin", "p_N", "p_N of C_min", "the best size goes with C_min to the power", 1),
     ("chinchilla", "p_N", "p_N = β/(α+β)", "the best size by L(N, D) goes with compute to the power", 1),
 )
-"""Law, name of its exponent or of a number that follows from it, its label, what it says, its sign there."""
+"""Law, name of its exponent or of a number that follows from it, its label, what it says (nothing: it stands
+among the numbers alone), its sign there."""
 FEW = 3
 """Laws without a certificate that the head of the page names; of more it tells how many they are."""
 
@@ -90,7 +91,7 @@ def split(fits, finished=None):
     if "allocation" not in fits:
         return None
     scanned = any(LAWS[law].adjusted for law in fits if law in LAWS)
-    return allocation.section(fits["allocation"], scanned, finished)
+    return allocation.section(fits["allocation"], fits, scanned, finished)
 
 
 def lead(runs, fits, finished=None):
@@ -114,6 +115,7 @@ def lead(runs, fits, finished=None):
         f"{words} {wording.readable(sign * number['value'])} (published: "
         f"{wording.published(sign * number['published'])})"
         for _, words, sign, number in headlines(fits)
+        if words
     ]
     fitted = [fit for fit in fits.values() if "parameters" in fit]
     failed = [fit["formula"] for fit in fitted if not wording.certified(fit)]
