@@ -232,6 +232,22 @@ def test_a_scan_that_could_not_be_used_is_named(write, study, split):
     assert "add batch to experiments" not in text
 
 
+def test_the_forecasts_of_the_fits_behind_the_numbers_stand_beside_them(write, study):
+    text, _ = write(study)
+    shown = plain(text)
+    for law in ("B_crit", "L_Cmin", "N_opt_Cmin", "L_NSmin"):
+        assert wording.forecast(study["fits"][law]) in shown
+    assert allocation.forecasts({}, ("L_C",)) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(-0.1, 0.2, "agree"), (0.1, 0.2, "do not agree"), (-0.3, 0.3, "too wide to tell")],
+)
+def test_roads_agree_only_where_their_difference_is_known(low, high, said):
+    assert allocation.verdict({"value": 0.15, "low": low, "high": high, "certified": True}) == said
+
+
 def test_no_allocation_no_section(write, study):
     fits = {law: fit for law, fit in study["fits"].items() if law != "allocation"}
     text, page = write(study, fits)

@@ -169,6 +169,39 @@ def test_a_draw_whose_optimum_lies_beyond_numbers_gives_no_exponent():
     assert np.isnan(found.draws).all()
 
 
+def test_a_crossing_needs_certified_fits_and_says_where_lines_do_not_meet():
+    """L(C_min) falls by 0.05; L(D) of D ∝ C^p falls by 0.1 p, faster from p = 0.5 on."""
+
+    def crossing(p_D, passed=True):
+        values = {
+            "L_Cmin": {"alpha_C": 0.05, "C_c": 3e8}, "D_opt": {"p_D": p_D, "D_e": 2e10},
+            "L_D": {"alpha_D": 0.1, "D_c": 5.4e13}, "N_opt_Cmin": {"p_N": 0.73, "N_e": 1.3e9},
+        }  # fmt: skip
+        fits = {
+            law: {
+                "parameters": {name: {"value": value} for name, value in found.items()},
+                **{"quantiles": [0.05, 0.95], "certificate": {"passed": passed or law != "D_opt"}},
+            }
+            for law, found in values.items()
+        }
+        draws = {
+            law: {key: np.full(50, value) for key, value in found.items()} for law, found in values.items()
+        }
+        return allocation.allocate([], fits, draws)["crossing"]
+
+    found = crossing(0.27)
+    C = found["C"]["value"]
+    of_data = (5.4e13 / (2e10 * C**0.27)) ** 0.1
+    assert of_data == pytest.approx((3e8 / C) ** 0.05)
+    assert found["D"]["value"] == pytest.approx(2e10 * C**0.27)
+    assert found["loss"]["value"] == pytest.approx((3e8 / C) ** 0.05)
+    assert found["crossing_share"] == 1.0
+    assert "do not meet" in crossing(0.6)["missing"]
+    assert crossing(0.27, passed=False)["missing"] == (
+        "a fit that it needs, of L_Cmin, D_opt, L_D, is not certified"
+    )
+
+
 def test_a_scan_that_is_not_passed_on_is_not_denied():
     runs, curves = chain.study(np.random.default_rng(1))
     options = {"resamples": 60, "seed": 1, "delta": 0.01}

@@ -61,6 +61,7 @@ BAD = [
     ("run.epsilon", float("inf"), "run.epsilon: found inf, expected a finite number"),
     ("run.step", 5, "run: found unknown key 'step', expected one of architecture, n_ctx, dropout"),
     ("run.lerning_rate", 0.1, "(did you mean learning_rate?)"),
+    ("grid.batch.B", [256, 512, 512], "grid.batch: found 2 batch sizes B of one shape, expected at least 4"),
     ("run.S", {"steps": 10}, "run.S: found no key 'tokens'"),
     ("run.learning_rate", {"by": "N", "value": 1.0}, "run.learning_rate: found"),
     ("run.learning_rate", {"value": "1"}, "run.learning_rate.value"),

@@ -36,6 +36,8 @@ rule exponents:
         f"{STUDY}/logs/exponents.log",
     conda:
         "../../envs/scaling.yaml"
+    params:
+        version=versions.RULES["page"],
     message:
         "Write the tables of exponents"
     shell:
