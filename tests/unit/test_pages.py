@@ -134,7 +134,7 @@ def test_lead_and_key_numbers_are_computed(text, study):
     assert lead.startswith(f"{len(runs)} language models of 768 to 442 thousand non-embedding parameters")
     assert f"{wording.words(tokens)} tokens" in lead
     assert f"{flops / 10**13:.1f} × 1013 FLOPs" in lead
-    for law in ("L_N", "L_D", "L_C", "B_crit", "N_opt", "N_opt_Cmin"):
+    for law in ("L_N", "L_D", "L_C", "N_opt", "N_opt_Cmin"):
         (parameter,) = wording.exponents(study["fits"][law])
         sign = "" if law.startswith("N_opt") else "−"
         measured, published = wording.readable(parameter["value"]), f"{parameter['published']:g}"

@@ -221,7 +221,7 @@ def test_a_law_that_no_experiment_of_the_study_measures_says_what_it_needs():
     assert re.match(r"L_Cmin .* needs B_crit\(L\), .* add experiment batch", unfitted("L_Cmin", runs, curves))
     line = unfitted("steps_examples", runs, curves)
     assert re.match(
-        r"steps_examples .* steps to reach one loss at each batch size; in a study, the levels of B_crit",
+        r"steps_examples .* no fit of its own: its hyperbolas, .*, are the levels of B_crit",
         line,
     )
 
