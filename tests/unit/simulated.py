@@ -20,11 +20,13 @@ SIZES = [(1, 8, 1), (1, 16, 1), (2, 16, 2), (2, 24, 2), (2, 32, 2), (2, 48, 3), 
 SETS = {"cloud": 0.28, "comments": 0.45, "code": 0.62, "readmes": 0.94, "licences": 1.15, "headers": 1.9}
 BYTES_PER_TOKEN = 1.94
 BATCHES = (256, 512, 1024, 2048, 4096, 8192, 32768)
+EXPERIMENTS = (
+    "size", "long", "data", "shape", "batch", "depth", "architecture", "schedule", "learning_rate", "context",
+)  # fmt: skip
+RECIPE = {"schedule": "cosine", "warmup": 50, "horizon": S, "final": 0.0, "cooldown": None, "seed": 0}
 
 
-def study(
-    experiments=("size", "long", "data", "shape", "batch"), transfer=SETS, name="transformer", diverged=None
-):
+def study(experiments=EXPERIMENTS, transfer=SETS, name="transformer", diverged=None):
     """Tables, fits, study.json and manifest.json of a simulated study, as a dict of plain values.
 
     ``transfer`` maps transfer sets to their offsets in nats, ``name`` begins the name of every run, and the
@@ -32,8 +34,8 @@ def study(
     """
     random = np.random.default_rng(0)
     runs, curves, evaluations = {}, [], []
-    for experiment, shape, D, planned, batch in _grid(experiments):
-        run = _run(name, shape, D, planned, batch, random)
+    for experiment, shape, D, planned, batch, more in _grid(experiments):
+        run = _run(name, shape, D, planned, batch, more, random)
         if run["run"] in runs:
             runs[run["run"]]["experiments"].append(experiment)
             continue
@@ -54,6 +56,7 @@ def study(
         "fits": _fits(tables, experiments),
         "study": {
             **{"study": "default", "config": config, "versions": {"python": "3.12.0", "torch": "2.13.0"}},
+            "offered": {},
             "runs": [{key: run[key] for key in ("run", "N", "experiments")} for run in runs.values()],
         },
         "manifest": _manifest(transfer),
@@ -114,7 +117,7 @@ def write(study, folder):
 
 
 def _grid(experiments):
-    """Tuples (experiment, (n_layer, d_model, n_head, d_ff), D, S, B)."""
+    """Tuples (experiment, (n_layer, d_model, n_head, d_ff), D, S, B, what else of the run is its own)."""
     full = [(L, d, h, 4 * d) for L, d, h in SIZES]
     grid = {
         "size": [(shape, D_ALL) for shape in full],
@@ -136,30 +139,83 @@ def _grid(experiments):
             ]
         ],
     }
-    points = [(experiment, *point, S, B) for experiment in experiments for point in grid.get(experiment, [])]
-    longer = [("long", shape, D_ALL, k * S, B) for shape in full[:4] for k in (2, 4)]
-    scans = [("batch", full[i], D_ALL, 250 + 3_000_000 // b, b) for i in (1, 4) for b in BATCHES]
-    return points + (longer if "long" in experiments else []) + (scans if "batch" in experiments else [])
+    points = [
+        (experiment, *point, S, B, {}) for experiment in experiments for point in grid.get(experiment, [])
+    ]
+    longer = [("long", shape, D_ALL, k * S, B, {}) for shape in full[:4] for k in (2, 4)]
+    scans = [("batch", full[i], D_ALL, 250 + 3_000_000 // b, b, {}) for i in (1, 4) for b in BATCHES]
+    points += (longer if "long" in experiments else []) + (scans if "batch" in experiments else [])
+    return points + [
+        (experiment, shape, D_ALL, S, B, more)
+        for experiment in experiments
+        for shape, more in _variants(full).get(experiment, [])
+    ]
 
 
-def _run(name, shape, D, planned, batch, random):
+def _variants(full):
+    """Of experiments that vary more than shape and data: pairs (shape, what else of the run is its own)."""
+    schedules = [
+        *({"seed": seed} for seed in range(5)),
+        *({"schedule": "linear", "final": final} for final in (0.0, 0.1)),
+        *({"schedule": "wsd", "cooldown": cooldown} for cooldown in (0.2, 0.5)),
+        *({"schedule": kind, "horizon": None, "final": None} for kind in ("constant", "inverse_sqrt")),
+        *({"warmup": 600}, {"final": 0.1}, {"horizon": 2 * S}, {"learning_rate": 0.01}),
+    ]
+    return {
+        "depth": [
+            ((L, d, 1, 4 * d), {})
+            for L in (1, 2, 4, 8)
+            for d in (round(c / L**0.5) for c in (16, 32, 64, 128))
+        ],
+        "architecture": [
+            *(((L, d, None, None), {"architecture": "lstm"}) for L in (1, 2, 4) for d in (16, 32, 64, 96)),
+            *(
+                ((1, d, 1, 4 * d), {"architecture": "recurrent", "reuse": reuse})
+                for d in (16, 32, 64)
+                for reuse in (2, 4, 8)
+            ),
+        ],
+        "schedule": [(full[4], more) for more in schedules],
+        "learning_rate": [
+            (full[i], {"learning_rate": rate})
+            for i in (0, 1, 3, 5, 6)
+            for rate in (0.0014, 0.0028, 0.0056, 0.011, 0.022, 0.044, 0.088)
+        ],
+        "context": [(full[i], {"n_ctx": 8}) for i in (1, 3, 5, 6)],
+    }
+
+
+def _parameters(shape, architecture="transformer"):
     L, d, h, ff = shape
-    N = 2 * d * L * (2 * d + ff)
+    return 8 * L * d**2 if architecture == "lstm" else 2 * d * L * (2 * d + ff)
+
+
+def _run(name, shape, D, planned, batch, more, random):
+    L, d, h, ff = shape
+    more = RECIPE | {"architecture": "transformer", "reuse": 1, "n_ctx": N_CTX} | more
+    N = _parameters(shape, more["architecture"])
     early = min(planned, round(120 * (D / 40_000) ** 0.8))
     steps, status = (planned, "finished") if D == D_ALL else (early, "stopped")
-    loss = _loss(shape, D, steps, batch) + random.normal(0, 0.008)
+    rate = more.pop("learning_rate", 0.02 * (32 / d) ** 0.5)
+    loss = _loss(shape, D, steps, batch, more["reuse"]) + random.normal(0, 0.008)
+    loss += 0.02 * math.log(rate / (0.02 * (32 / d) ** 0.5)) ** 2
+    loss *= {"lstm": 1.02}.get(more["architecture"], 1) * (1.12 if more["n_ctx"] < N_CTX else 1)
+    loss *= 1.02 if more["schedule"] in ("constant", "inverse_sqrt") else 1
     data = "all" if D == D_ALL else D
-    slug = f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{data}_b{batch}-s{planned}_cosine-lr0.02_seed0-1a2b3c"
+    varied = "".join(f"-{key}{value}" for key, value in more.items() if value != RECIPE.get(key, value))
+    slug = f"{name}-L{L}-d{d}-ff{ff}-h{h}_D{data}_b{batch}-s{planned}_cosine-lr{rate:.3g}{varied}-1a2b3c"
+    slug = slug.replace(name, f"{name}-{more['architecture']}-r{more['reuse']}-c{more['n_ctx']}")
     speed = 2.3e5 / (1 + N / 30_000)
     return {
-        **{"run": slug, "experiments": [], "architecture": "transformer"},
-        **{"n_layer": L, "d_model": d, "d_ff": ff, "n_head": h, "n_ctx": N_CTX, "n_vocab": N_VOCAB},
+        **{"run": slug, "experiments": [], "d_attn": None if h is None else d},
+        **{"n_layer": L, "d_model": d, "d_ff": ff, "n_head": h, "n_vocab": N_VOCAB, **more},
         **{"N": N, "N_total": N + (N_VOCAB + N_CTX) * d},
-        **{"flops_per_token_6N": 6 * N, "flops_per_token_head": 6 * (N + N_VOCAB * d)},
-        **{"flops_per_token_attention": 6 * (N + N_VOCAB * d + L * N_CTX * d)},
+        **{"flops_per_token_6N": 6 * N * more["reuse"]},
+        **{"flops_per_token_head": 6 * (N * more["reuse"] + N_VOCAB * d)},
+        **{"flops_per_token_attention": 6 * (N * more["reuse"] + N_VOCAB * d + L * N_CTX * d)},
         **{"D": D, "B": batch, "S": planned, "steps": steps},
         **{"tokens": steps * batch, "epochs": steps * batch / D},
-        **{"learning_rate": 0.02 * (32 / d) ** 0.5, "warmup": 50, "seed": 0, "status": status},
+        **{"learning_rate": rate, "status": status, "tied": True, "dropout": 0.0, "optimizer": "adam"},
         **{"test_loss": loss, "test_loss_se": 0.011, "train_loss": loss - 0.03},
         **{"best_step": steps, "best_test_loss": loss, "best_test_loss_se": 0.011},
         **{"seconds_total": steps * batch / speed * 1.1, "seconds_in_steps": steps * batch / speed},
@@ -167,17 +223,22 @@ def _run(name, shape, D, planned, batch, random):
     }
 
 
-def _loss(shape, D, step, batch=B):
+def _loss(shape, D, step, batch=B, reuse=1):
     """L(N, D) with a learning-curve term, held under the loss of a uniform guess.
 
-    Steps count as far as the batch lets them, against those of a batch B.
+    Steps count as far as the batch lets them, against those of a batch B; weights that are used several times
+    as somewhat more of them. A shape without heads is an LSTM's.
     """
     L, d, h, ff = shape
-    N = 2 * d * L * (2 * d + ff)
+    N = _parameters(shape, "transformer" if h else "lstm") * reuse**0.3
     uneven = (
-        0.004 * abs(math.log(ff / d / 4)) ** 2
-        + 0.004 * abs(math.log(d / L / 16))
-        + 0.003 * abs(math.log(d / h / 16))
+        0
+        if h is None
+        else (
+            0.004 * abs(math.log(ff / d / 4)) ** 2
+            + 0.004 * abs(math.log(d / L / 16))
+            + 0.003 * abs(math.log(d / h / 16))
+        )
     )
     converged = ((2.6e12 / N) ** (0.067 / 0.12) + 2.2e10 / D) ** 0.12 * (1 + uneven)
     loss = converged + (300 / step) ** 0.62 * 0.4
@@ -191,7 +252,9 @@ def _curve(run, random):
     shape = (run["n_layer"], run["d_model"], run["n_head"], run["d_ff"])
     steps = sorted({1, *(round(s) for s in np.geomspace(15, run["steps"], 14))})
     noise = 0.003 if "batch" in run["experiments"] else 0.008
-    losses = [_loss(shape, run["D"], step, run["B"]) + random.normal(0, noise) for step in steps[:-1]]
+    losses = [
+        _loss(shape, run["D"], step, run["B"], run["reuse"]) + random.normal(0, noise) for step in steps[:-1]
+    ]
     losses.append(run["test_loss"])
     tokens = [step * run["B"] for step in steps]
     return [
@@ -215,14 +278,25 @@ def _evaluate(run, transfer, random):
         {
             **{"run": run["run"], "step": step, "set": name, "loss": loss, "loss_se": 0.02},
             **{"bits_per_byte": loss / math.log(2) / BYTES_PER_TOKEN, "tokens": 8192},
-            "loss_by_position": [loss] * 4,
+            "loss_by_position": _by_position(loss, run),
         }
         for step in steps
         for name, offset in [("test", 0.0), *transfer.items()]
         for loss in [
-            _loss(shape, run["D"], step, run["B"]) + offset * (1 - 30 / (step + 40)) + random.normal(0, 0.015)
+            _loss(shape, run["D"], step, run["B"], run["reuse"])
+            + offset * (1 - 30 / (step + 40))
+            + random.normal(0, 0.015)
         ]
     ]
+
+
+def _by_position(loss, run):
+    """Losses of mean ``loss`` that fall as a power of the position; an LSTM's stop falling at the 30th."""
+    position = np.arange(1.0, run["n_ctx"] + 1)
+    if run["architecture"] == "lstm":
+        position = np.minimum(position, 30)
+    falling = 1 + 0.6 * position**-0.7
+    return (loss * falling / falling.mean()).tolist()
 
 
 def _fits(tables, experiments):

@@ -13,6 +13,7 @@ import vl_convert
 
 from scaling import provenance
 from scaling.charts import catalog, theme
+from scaling.charts.findings import Finding
 from scaling.rows import finite
 from scaling.tables import read_table
 
@@ -22,12 +23,14 @@ class Drawing:
     """A chart, what it shows in words (its text alternative), its caption, and its data.
 
     ``data`` is a list of (series, rows): measured points, fitted line and so on, each a list of dicts.
+    ``finding`` is what it finds of the claim that the catalog says the paper makes there, if it makes one.
     """
 
     chart: alt.TopLevelMixin
     description: str
     caption: str
     data: tuple
+    finding: Finding | None = None
 
 
 def read_tables(folder, names):
