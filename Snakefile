@@ -35,6 +35,7 @@ rule all:
     default_target: True
     input:
         f"{STUDY}/frontier.html",
+        f"{STUDY}/report.html",
         f"{STUDY}/exponents.md",
         lambda wildcards: figures("html", "svg", "png", "csv"),
 

@@ -3,8 +3,10 @@
 python tests/unit/simulated.py FOLDER    writes them to FOLDER, to look at charts and pages made of them
 """
 
+import functools
 import json
 import math
+import pickle
 import sys
 from pathlib import Path
 
@@ -32,6 +34,13 @@ def study(experiments=EXPERIMENTS, transfer=SETS, name="transformer", diverged=N
     ``transfer`` maps transfer sets to their offsets in nats, ``name`` begins the name of every run, and the
     run of `size` whose N is ``diverged`` has no losses.
     """
+    return pickle.loads(_study(tuple(experiments), tuple(transfer.items()), name, diverged))
+
+
+@functools.cache
+def _study(experiments, transfer, name, diverged):
+    """What :func:`study` gives, pickled: its fits take ten seconds, and tests change what they get."""
+    transfer = dict(transfer)
     random = np.random.default_rng(0)
     runs, curves, evaluations = {}, [], []
     for experiment, shape, D, planned, batch, more in _grid(experiments):
@@ -51,7 +60,7 @@ def study(experiments=EXPERIMENTS, transfer=SETS, name="transformer", diverged=N
                 row |= {key: math.nan for key in row if "loss" in key and key != "loss_by_position"}
     tables = {"runs": list(runs.values()), "curves": curves, "evaluations": evaluations}
     config = {"study": "default", "experiments": list(experiments), "tokenizer": {"n_vocab": N_VOCAB}}
-    return {
+    made = {
         "tables": tables,
         "fits": _fits(tables, experiments),
         "study": {
@@ -61,6 +70,7 @@ def study(experiments=EXPERIMENTS, transfer=SETS, name="transformer", diverged=N
         },
         "manifest": _manifest(transfer),
     }
+    return pickle.dumps(made)
 
 
 def finished(points=90):
@@ -89,7 +99,7 @@ def finished(points=90):
         },
         "study": {
             **{"study": "published", "config": {"study": "published", "finished": {"file": "runs.csv"}}},
-            **{"versions": {"python": "3.12.0"}, "runs": []},
+            **{"versions": {"python": "3.12.0"}, "offered": {}, "runs": []},
         },
         "manifest": None,
         "finished": {
@@ -186,7 +196,7 @@ def _variants(full):
 
 
 def _parameters(shape, architecture="transformer"):
-    L, d, h, ff = shape
+    L, d, _, ff = shape
     return 8 * L * d**2 if architecture == "lstm" else 2 * d * L * (2 * d + ff)
 
 

@@ -1,13 +1,15 @@
 """Config to runs: what is refused, what a run is called, what is shared."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from scaling import grid
+from scaling import counts, grid
+from scaling.charts import catalog
 from scaling.provenance import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -351,3 +353,47 @@ def test_the_grid_is_quick_to_import():
     code = "import sys; from scaling import grid; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
     found = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "workflow/scripts", text=True)
     assert found == "set()\n"
+
+
+def test_experiments_that_are_left_out_are_offered_with_what_they_would_add(config):
+    config = grid.check(config)
+    runs = grid.expand(config)
+    offers = grid.offered(config, runs)
+    assert set(offers) == set(config["grid"]) - set(config["experiments"])
+    every = grid.expand(config | {"experiments": list(config["grid"])})
+    alone = {
+        name: [run for slug, run in every.items() if name in run["experiments"] and slug not in runs]
+        for name in offers
+    }
+    for name, offer in offers.items():
+        assert len(offer["runs"]) == len(alone[name]) > 0
+        assert sum(tokens for _, tokens in offer["runs"]) == sum(run["S"] * run["B"] for run in alone[name])
+    recurrent = [run for run in alone["architecture"] if run["architecture"] == "recurrent"]
+    for run in recurrent:
+        assert [counts.flops_per_token(**run)["attention"], run["S"] * run["B"]] in offers["architecture"][
+            "runs"
+        ]
+
+
+def test_an_offer_that_cannot_be_trained_says_why_and_refuses_nothing(config):
+    config["run"]["B"] = 1000
+    config["grid"]["size"]["B"] = config["grid"]["long"]["B"] = 1280
+    config["experiments"] = ["size", "long"]
+    config = grid.check(config)
+    offers = grid.offered(config, grid.expand(config))
+    assert "found B 1000, expected a multiple of n_ctx 128" in offers["depth"]["refused"]
+    assert len(offers["context"]["runs"]) == 4, "1000 is a multiple of 8"
+
+
+def test_every_figure_of_the_paper_can_be_had_from_experiments_of_the_default_config(config):
+    needed = {name for figure in catalog.FIGURES.values() for name in figure.experiments}
+    assert needed <= set(config["grid"])
+    full = yaml.safe_load((ROOT / "studies" / "full.yaml").read_text(encoding="utf-8"))
+    assert needed <= set(full["experiments"])
+    places = {
+        int(re.match(r"\d+", label)[0])
+        for f in catalog.FIGURES.values()
+        for label in f.paper
+        if label[0].isdigit()
+    }
+    assert places == set(range(1, 25)), "the paper has 24 figures"

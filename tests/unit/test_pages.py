@@ -119,7 +119,7 @@ def test_page_is_one_small_file_that_asks_the_network_for_nothing(text, page):
 
 def test_every_figure_is_on_the_page_in_order(page):
     figures = [attributes["id"] for tag, attributes in page.elements if tag == "figure"]
-    assert figures == list(catalog.FIGURES)
+    assert figures == list(catalog.FRONTIER_PAGE)
     assert len(specs(page)) == len(figures)
     assert sum(tag == "figcaption" for tag, _ in page.elements) == len(figures)
     assert all(spec["description"] for spec in specs(page))
@@ -129,11 +129,11 @@ def test_every_figure_is_on_the_page_in_order(page):
 def test_lead_and_key_numbers_are_computed(text, study):
     runs = study["tables"]["runs"]
     tokens = sum(run["tokens"] for run in runs)
-    flops = sum(6 * run["N"] * run["tokens"] for run in runs)
+    flops = sum(run["flops_per_token_6N"] * run["tokens"] for run in runs)
     lead = plain(re.search(r'<p class="lead">(.*?)</p>', text, re.DOTALL)[1])
     assert lead.startswith(f"{len(runs)} language models of 768 to 442 thousand non-embedding parameters")
     assert f"{wording.words(tokens)} tokens" in lead
-    assert f"{flops / 10**13:.1f} × 1013 FLOPs" in lead
+    assert f"{flops / 10**14:.1f} × 1014 FLOPs" in lead
     for law in ("L_N", "L_D", "L_C", "N_opt", "N_opt_Cmin"):
         (parameter,) = wording.exponents(study["fits"][law])
         sign = "" if law.startswith("N_opt") else "−"
@@ -309,13 +309,15 @@ def test_table_of_runs_holds_every_run(page, study):
     for run in study["tables"]["runs"]:
         row = rows[run["run"]]
         assert row["N"] == f"{run['N']:,}"
-        assert [row[key] for key in ("n_layer", "d_model", "d_ff", "n_head")] == [
-            str(run[key]) for key in ("n_layer", "d_model", "d_ff", "n_head")
-        ]
+        for key in ("n_layer", "d_model", "d_ff", "n_head"):
+            assert row[key] == ("–" if run[key] is None else str(run[key]))
         loss = f"{run['test_loss']:.3f} ± {run['test_loss_se']:.3f}"
         assert row["test loss (nats)"] == ("–" if run["status"] == "diverged" else loss)
         assert row["status"] == run["status"]
-        assert row["recipe"] == f"B {run['B']}, S {run['S']}"
+        recipe = row["recipe"].split(", ")
+        varied = ("architecture", "reuse", "n_ctx", "schedule", "warmup", "horizon", "B", "S", "seed")
+        assert {f"{key} {run[key]}" for key in varied} <= set(recipe)
+        assert "tied True" not in recipe, "what the study does not vary is not told"
         assert row["experiments"] == ", ".join(run["experiments"])
 
 
@@ -367,7 +369,7 @@ def test_hostile_names_stay_text(write):
     page = Page(text)
     assert "<b>bold" not in text
     assert HOSTILE in page.rows["runs"][-1][-1]
-    assert len(specs(page)) == len(catalog.FIGURES)
+    assert len(specs(page)) == len(catalog.FRONTIER_PAGE)
     assert any(HOSTILE in json.dumps(spec, ensure_ascii=False).replace('\\"', '"') for spec in specs(page))
 
 
@@ -379,13 +381,13 @@ def test_missing_experiments_are_named_instead_of_empty_charts(write):
     assert "Not in this study: add data to experiments in the study's config." in lines
     assert "Not in this study: add shape to experiments in the study's config." in lines
     figures = [attributes["id"] for tag, attributes in page.elements if tag == "figure"]
-    drawn = [name for name in catalog.FIGURES if not catalog.missing(name, {"size"}, study["fits"])]
+    drawn = [name for name in catalog.FRONTIER_PAGE if not catalog.missing(name, {"size"}, study["fits"])]
     assert figures[: len(drawn)] == drawn
     assert "shape" in figures[len(drawn) :], "what is missing comes last"
     assert len(specs(page)) == len(drawn)
     assert len(lines) == len(set(lines)), "figures that lack the same stand together"
     titles = plain(" ".join(re.findall(r"<h3>(.*?)</h3>", text)))
-    for figure in catalog.FIGURES.values():
+    for figure in (catalog.FIGURES[name] for name in catalog.FRONTIER_PAGE):
         assert figure.title.replace("_", "") in titles
     assert "αD" not in "".join(cell for row in page.rows["exponents"] for cell in row)
 
@@ -401,8 +403,8 @@ def test_law_that_could_not_be_fitted_says_why(write, study):
     told = {key: study["fits"]["L_D"][key] for key in ("law", "formula", "source")} | {"unfitted": reason}
     text = write(study | {"fits": study["fits"] | {"L_D": told}})
     page = Page(text)
-    without = [name for name, figure in catalog.FIGURES.items() if "L_D" in figure.fits]
-    assert len(specs(page)) == len(catalog.FIGURES) - len(without)
+    without = [name for name in catalog.FRONTIER_PAGE if "L_D" in catalog.FIGURES[name].fits]
+    assert len(specs(page)) == len(catalog.FRONTIER_PAGE) - len(without)
     assert not any(row.startswith("L_D-") for row in page.named)
     section = exponents_section(text)
     assert "LD cannot be fitted: 0 usable runs." in section

@@ -3,12 +3,24 @@
 
 rule figure:
     input:
+        study=f"{STUDY}/study.json",
         tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
         fits=lambda wildcards: expand(
             f"{STUDY}/fits/{{law}}.json", law=catalog.FIGURES[wildcards.figure].fits
         ),
     output:
-        multiext(f"{STUDY}/figures/{{figure}}", html=".html", svg=".svg", png=".png", csv=".csv"),
+        html=f"{STUDY}/figures/{{figure}}.html",
+        svg=report(
+            f"{STUDY}/figures/{{figure}}.svg",
+            caption="../report/figure.rst",
+            category=lambda wildcards: catalog.FIGURES[wildcards.figure].kind,
+            labels=lambda wildcards: {
+                "figure": catalog.FIGURES[wildcards.figure].title,
+                "paper": " and ".join(catalog.FIGURES[wildcards.figure].paper) or "–",
+            },
+        ),
+        png=f"{STUDY}/figures/{{figure}}.png",
+        csv=f"{STUDY}/figures/{{figure}}.csv",
     log:
         f"{STUDY}/logs/figure/{{figure}}.log",
     wildcard_constraints:
@@ -19,12 +31,13 @@ rule figure:
         version=versions.RULES["figure"],
         tables=lambda wildcards, input: Path(input.tables[0]).parent,
         fits=f"{STUDY}/fits",
+        claim=lambda wildcards: catalog.FIGURES[wildcards.figure].claim,
     message:
         "Draw {wildcards.figure}"
     shell:
-        "python workflow/scripts/figure.py --name {wildcards.figure} --tables {params.tables:q}"
-        " --fits {params.fits:q} --html {output.html:q} --svg {output.svg:q} --png {output.png:q}"
-        " --csv {output.csv:q} > {log:q} 2>&1"
+        "python workflow/scripts/figure.py --name {wildcards.figure} --study {input.study:q}"
+        " --tables {params.tables:q} --fits {params.fits:q} --html {output.html:q} --svg {output.svg:q}"
+        " --png {output.png:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule exponents:
@@ -52,7 +65,7 @@ rule page:
         fits=lambda wildcards: fits(),
         allocation=lambda wildcards: allocation(),
     output:
-        f"{STUDY}/frontier.html",
+        report(f"{STUDY}/frontier.html", caption="../report/frontier.rst", category="Pages"),
     log:
         f"{STUDY}/logs/page.log",
     conda:
@@ -67,3 +80,29 @@ rule page:
         "python workflow/scripts/page.py --study {input.study:q} --tables {params.tables:q}"
         " --fits {input.fits:q} {input.allocation:q} {params.origin} {input.origin:q} --out {output:q}"
         " > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        study=f"{STUDY}/study.json",
+        origin=ORIGIN[1],
+        tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
+        fits=lambda wildcards: fits(),
+        allocation=lambda wildcards: allocation(),
+    output:
+        page=report(f"{STUDY}/report.html", caption="../report/report.rst", category="Pages"),
+        findings=f"{STUDY}/findings.md",
+    log:
+        f"{STUDY}/logs/report.log",
+    conda:
+        "../../envs/scaling.yaml"
+    params:
+        version=versions.RULES["page"],
+        tables=lambda wildcards, input: Path(input.tables[0]).parent,
+        origin=ORIGIN[0],
+    message:
+        "Make {output.page}"
+    shell:
+        "python workflow/scripts/report.py --study {input.study:q} --tables {params.tables:q}"
+        " --fits {input.fits:q} {input.allocation:q} {params.origin} {input.origin:q} --out {output.page:q}"
+        " --findings {output.findings:q} > {log:q} 2>&1"

@@ -10,14 +10,14 @@ from scaling.pages import render
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, choices=catalog.FIGURES)
-    for option in ("--tables", "--fits", "--html", "--svg", "--png", "--csv"):
+    for option in ("--study", "--tables", "--fits", "--html", "--svg", "--png", "--csv"):
         parser.add_argument(option, required=True)
     args = parser.parse_args()
     figure = catalog.FIGURES[args.name]
     tables = drawing.read_tables(args.tables, figure.tables)
     fits = drawing.read_fits(args.fits, figure.fits)
     try:
-        drawn = drawing.draw(args.name, tables, fits)
+        drawn = drawing.draw(args.name, tables, fits, provenance.read_json(args.study)["offered"])
     except provenance.UserError as error:
         # a study too small for one chart still has the others, so the file says what is missing
         print(error)

@@ -238,6 +238,28 @@ def _check_scan(runs):
         )
 
 
+def offered(config, runs):
+    """What each experiment of the grid that the study leaves out would add to ``runs``, a dict by slug.
+
+    {name: {"runs": [[FLOPs per token, head and attention counted; tokens], …]}}, or {name: {"refused": line}}
+    where its runs could not be trained as configured. Empty for finished runs.
+    """
+    offers = {}
+    for name in config["grid"] if config["finished"] is None else ():
+        if name in config["experiments"]:
+            continue
+        try:
+            found = expand(config | {"experiments": [name]})
+        except UserError as error:
+            offers[name] = {"refused": str(error)}
+            continue
+        new = [run for slug, run in found.items() if slug not in runs]
+        offers[name] = {
+            "runs": [[counts.flops_per_token(**run)["attention"], run["S"] * run["B"]] for run in new]
+        }
+    return offers
+
+
 def check_execution(runs, execution):
     """Raise UserError where a step of one of ``runs``, a dict from slug to run, cannot be split as asked.
 

@@ -306,15 +306,18 @@ SUMMARY = (
 """Figures whose claims are those of the paper's abstract and summary (section 1.1), in its order."""
 
 
-def missing(name, experiments, fits):
+def missing(name, experiments, fits, costs=None):
     """What keeps figure ``name`` from being drawn, as a line for its reader; None if nothing does.
 
-    ``experiments`` are the study's, ``fits`` its fits by law, one that could not be made with the reason.
+    ``experiments`` are the study's, ``fits`` its fits by law, one that could not be made with the reason;
+    ``costs`` are what other experiments would cost, in words, by name.
     """
     figure = FIGURES[name]
     absent = [experiment for experiment in figure.experiments if experiment not in experiments]
     if absent:
-        return f"Not in this study: add {_listed(absent)} to `experiments` in the study's config."
+        told = "; ".join(f"`{name}`: {costs[name]}" for name in absent if name in (costs or {}))
+        line = f"Not in this study: add {_listed(absent)} to `experiments` in the study's config"
+        return f"{line} ({told})." if told else f"{line}."
     for law in figure.fits:
         if law not in fits:
             return f"Not fitted in this study: `{law}`."

@@ -11,8 +11,8 @@ from pathlib import Path
 import altair as alt
 import vl_convert
 
-from scaling import provenance
-from scaling.charts import catalog, theme
+from scaling import costs, provenance
+from scaling.charts import catalog, theme, wording
 from scaling.charts.findings import Finding
 from scaling.rows import finite
 from scaling.tables import read_table
@@ -52,12 +52,26 @@ def experiments(runs):
     return {experiment for run in runs for experiment in run["experiments"]}
 
 
-def draw(name, tables, fits):
-    """The :class:`Drawing` of figure ``name``; raises UserError with what is missing for it."""
-    line = catalog.missing(name, experiments(tables["runs"]), fits)
+def draw(name, tables, fits, offered=None):
+    """The :class:`Drawing` of figure ``name``; raises UserError with what is missing for it.
+
+    ``offered``: what the experiments that the study leaves out would add, of study.json.
+    """
+    costs = told_costs(offered or {}, tables["runs"])
+    line = catalog.missing(name, experiments(tables["runs"]), fits, costs)
     if line:
         raise provenance.UserError(f"figure {name}: {line}")
     return importlib.import_module(f"scaling.charts.{name}").draw(tables, fits)
+
+
+def told_costs(offered, runs):
+    """What each of the experiments ``offered`` (of study.json) would cost, in words, by name."""
+    return {
+        name: f"cannot be trained as configured: {offer['refused']}"
+        if "refused" in offer
+        else wording.cost(costs.estimate(offer["runs"], runs))
+        for name, offer in offered.items()
+    }
 
 
 def said(line):

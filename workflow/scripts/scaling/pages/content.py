@@ -45,8 +45,8 @@ def page(study, tables, fits, manifest=None, finished=None):
     """
     laws = {law: fit for law, fit in fits.items() if law != "allocation"}
     runs, evaluations = tables["runs"], tables["evaluations"]
-    carried = drawing.experiments(runs)
-    figures = [figure(name, tables, fits, carried) for name in catalog.FIGURES]
+    costs = drawing.told_costs(study["offered"], runs)
+    figures = [figure(name, tables, fits, costs) for name in catalog.FRONTIER_PAGE]
     absent = [shown for shown in figures if "missing" in shown]
     figures = [shown for shown in figures if "spec" in shown]
     if not finished:  # what a file of runs cannot tell is not missing
@@ -68,6 +68,13 @@ def page(study, tables, fits, manifest=None, finished=None):
         "caveat": None if finished else CAVEAT,
         "runs": run_table(runs, evaluations, finished),
         "sets": set_table(runs, evaluations),
+        **origins(study, manifest),
+    }
+
+
+def origins(study, manifest):
+    """What the foot of a page tells of a study's config, versions and text."""
+    return {
         "config": study["config"],
         "config_digest": provenance.digest(study["config"]),
         "versions": study["versions"],
@@ -156,14 +163,20 @@ def key_numbers(runs, fits):
     return numbers + [(label, wording.readable(number["value"])) for label, _, _, number in headlines(fits)]
 
 
-def figure(name, tables, fits, experiments):
-    """A figure for the template: title, and either its specification and caption or what it lacks."""
-    title, line = catalog.FIGURES[name].title, catalog.missing(name, experiments, fits)
+def figure(name, tables, fits, costs):
+    """A figure for the template: title, and either its specification and caption or what it lacks.
+
+    ``costs``: what experiments that the study leaves out would cost, in words. Where the paper claims
+    something there is its ``finding`` too, None where the figure cannot be drawn.
+    """
+    entry = catalog.FIGURES[name]
+    line = catalog.missing(name, drawing.experiments(tables["runs"]), fits, costs)
     try:
         drawn = None if line else drawing.draw(name, tables, fits)
     except provenance.UserError as error:
         line = f"Cannot be drawn: {error}."
+    shown = {"name": name, "title": entry.title}
     if line:
-        return {"name": name, "title": title, "missing": line}
+        return shown | {"missing": line}
     spec = drawing.responsive(drawing.specification(drawn))
-    return {"name": name, "title": title, "spec": spec, "caption": drawn.caption}
+    return shown | {"spec": spec, "caption": drawn.caption, "finding": drawn.finding}

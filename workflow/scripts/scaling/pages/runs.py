@@ -10,7 +10,8 @@ from scaling.rows import finite
 from scaling.selections import INTERVAL
 
 RECIPE = (
-    "architecture", "reuse", "tied", "dropout", "precision", "optimizer", "schedule", "B", "S", "seed",
+    "architecture", "reuse", "n_ctx", "tied", "dropout", "precision", "optimizer", "schedule", "warmup",
+    "horizon", "final", "cooldown", "B", "S", "seed",
 )  # fmt: skip
 """What the table of runs tells of a run beside its size, where the study varies it."""
 REPEATS = {"tokens": "D", "best_test_loss": "test_loss"}
