@@ -1,11 +1,13 @@
-"""The page of the smoke study as a reader opens it: headless Chromium, from disk, without a network."""
+"""The pages of the smoke study as a reader opens them: headless Chromium, from disk, without a network."""
 
 import json
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -47,23 +49,78 @@ def visit(browser, path, width):
     return [url for url in asked if not url.startswith(("data:", "blob:"))], complaints
 
 
-@pytest.mark.parametrize("width", [1280, 375])
-def test_the_page_opens_offline_and_fits(smoke, browser, width):
-    page = smoke.results / "frontier.html"
+PAGES = {"frontier.html": 6, "report.html": 20}
+"""Pages, and how many charts each has at least."""
+OUTSIDE = """
+    const edge = document.documentElement.clientWidth + 1;
+    return [...document.querySelectorAll("figure, figcaption, .chart svg, h1, h2, h3, p, li")]
+        .filter((element) => element.getBoundingClientRect().right > edge && !element.closest(".scroll"))
+        .map((element) => element.outerHTML);
+"""
+COLOURS = """
+    const fills = (selector) => [...arguments[0].querySelectorAll(selector)]
+        .map((mark) => mark.getAttribute("fill")).filter((fill) => fill && fill !== "transparent");
+    return [fills(".role-legend-symbol path"), fills(".mark-symbol.role-mark path")];
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 400, 375])
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_opens_offline_and_fits(smoke, browser, name, width):
+    page = smoke.results / name
     asked, complaints = visit(browser, page, width)
     assert asked == [page.as_uri()]
     assert complaints == []
-    assert len(browser.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks")) >= 6
+    assert len(browser.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks")) >= PAGES[name]
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script(OUTSIDE) == []
 
 
-def test_every_chart_has_marks(smoke, browser):
-    visit(browser, smoke.results / "frontier.html", 1280)
+@pytest.mark.parametrize("name", PAGES)
+def test_every_chart_has_marks(smoke, browser, name):
+    visit(browser, smoke.results / name, 1280)
     for svg in browser.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks"):
         assert (
             len(svg.find_elements(By.CSS_SELECTOR, ".mark-symbol path, .mark-line path, .mark-area path"))
             >= 3
         )
+
+
+def test_a_chart_s_tooltip_says_which_run_a_point_is(smoke, browser):
+    visit(browser, smoke.results / "report.html", 1280)
+    runs = pq.read_table(smoke.results / "tables" / "runs.parquet").to_pylist()
+    of_size = {run["run"] for run in runs if "size" in run["experiments"]}
+    point = browser.find_element(By.CSS_SELECTOR, "#loss_vs_N .mark-symbol.role-mark path")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", point)
+    ActionChains(browser).move_to_element(point).perform()
+    tooltip = WebDriverWait(browser, 10).until(
+        lambda driver: driver.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible")
+    )
+    cells = {
+        row.find_element(By.CSS_SELECTOR, ".key").text: row.find_element(By.CSS_SELECTOR, ".value").text
+        for row in tooltip.find_elements(By.TAG_NAME, "tr")
+    }
+    assert cells["run:"] in of_size
+    told = next(run for run in runs if run["run"] == cells["run:"])
+    assert cells["N:"] == f"{told['N']:,}"
+
+
+def test_the_legend_of_N_has_the_colours_of_the_points(smoke, browser):
+    visit(browser, smoke.results / "report.html", 1280)
+    svg = browser.find_element(By.CSS_SELECTOR, "#loss_vs_D svg.marks")
+    legend, points = browser.execute_script(COLOURS, svg)
+    assert len(set(legend)) == len(legend) >= 2
+    assert set(legend) <= set(points)
+
+
+def test_verdicts_on_the_page_are_those_of_the_table_of_findings(smoke, browser):
+    visit(browser, smoke.results / "report.html", 400)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#findings tbody tr")
+    lines = (smoke.results / "findings.md").read_text().splitlines()[2:]
+    assert len(rows) == len(lines) == 12
+    for row, line in zip(rows, lines, strict=True):
+        verdict = row.find_element(By.CSS_SELECTOR, ".verdict").get_attribute("data-verdict")
+        assert line.split(" | ")[-1].lower().startswith(verdict)
 
 
 def test_exponents_on_the_page_are_those_of_the_fits(smoke, browser):

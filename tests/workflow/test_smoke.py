@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from scaling.charts import catalog
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-RUNS = 21
-"""Runs of the smoke study: 5 sizes, 2 trained longer, 3 more shapes of one size, 3 data sets for 2 sizes, and
-5 batch sizes of one."""
+RUNS = 44
+"""Runs of the smoke study: 5 sizes, 2 trained longer, 3 more shapes of one size, 3 data sets for 2 sizes, 5
+batch sizes of one, 2 more depths, 4 other architectures, 5 more schedules and seeds, 9 learning rates, and
+3 of a short context."""
 
 
 @pytest.fixture
@@ -41,13 +43,14 @@ def test_every_artifact_is_there(smoke):
         "fits",
         "figures",
         "frontier.html",
+        "report.html",
+        "findings.md",
     }
     figures = {p.stem for p in (smoke.results / "figures").glob("*.svg")}
     for figure in figures:
         for ending in ("html", "svg", "png", "csv"):
             assert (smoke.results / "figures" / f"{figure}.{ending}").stat().st_size > 0
-    assert {"learning_curves", "loss_vs_N", "loss_vs_D", "transfer", "shape", "N_opt"} <= figures
-    assert {"critical_batch", "steps_examples", "loss_vs_Cmin", "N_opt_Cmin", "split", "crossing"} <= figures
+    assert figures == set(catalog.FIGURES), "the smoke study holds every experiment"
     fits = {p.name.removesuffix(".json") for p in (smoke.results / "fits").glob("*.json")}
     assert {"B_crit", "L_Cmin", "L_NSmin", "N_opt_Cmin", "B_opt", "S_min", "D_opt", "allocation"} <= fits
 
@@ -169,7 +172,12 @@ def test_a_change_of_a_transfer_set_evaluates_alone(study):
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("fits/L_N.json", "fit"), ("figures/transfer.svg", "figure"), ("frontier.html", "page")],
+    [
+        ("fits/L_N.json", "fit"),
+        ("figures/transfer.svg", "figure"),
+        ("frontier.html", "page"),
+        ("report.html", "report"),
+    ],
 )
 def test_a_single_artifact_is_remade_by_its_path(smoke, name, rule):
     path = smoke.results / name
@@ -191,6 +199,32 @@ def test_a_single_run_trains_to_the_same_weights(smoke):
     assert result.returncode == 0, result.stdout
     assert {p.name: p.read_bytes() for p in (folder / "snapshots").iterdir()} == weights
     assert smoke.snakemake().returncode == 0
+
+
+def test_the_report_says_what_is_missing_and_what_it_would_cost(study):
+    study.study(lambda config: config.update(experiments=["size", "long", "data"], study="sizes"))
+    folder = "results/studies/sizes"
+    result = study.snakemake(f"{folder}/report.html", f"{folder}/figures/schedules.svg")
+    assert result.returncode == 0, result.stdout
+    assert "(Rule: train)" not in result.stdout, "other experiments are priced, not trained"
+    text = html.unescape(re.sub(r"<[^>]+>", "", (study.root / folder / "report.html").read_text()))
+    for name, runs in (("schedule", 6), ("depth", 2), ("learning_rate", 9), ("context", 3)):
+        line = rf"add .*{name}.* in the study's config \(.*{name}: {runs} runs, .* of a CPU core"
+        assert re.search(line, text), name
+    picture = (study.root / folder / "figures" / "schedules.svg").read_text()
+    assert "6 runs" in picture
+
+
+def test_snakemake_s_own_report_has_the_figures_by_kind_with_captions(smoke):
+    result = smoke.snakemake("--report", "report.html")
+    assert result.returncode == 0, result.stdout
+    text = (smoke.root / "report.html").read_text()
+    kinds = json.loads(re.search(r"var categories = (.*);", text)[1])
+    assert {"Laws of the loss", "Batch size", "Training", "Other text", "Pages"} <= set(kinds)
+    assert "results/studies/smoke/figures/schedules.svg" in kinds["Training"]["Other"]
+    assert {"report.html", "frontier.html"} == {path.split("/")[-1] for path in kinds["Pages"]["Other"]}
+    assert "In the paper: The schedule hardly matters" in text
+    (smoke.root / "report.html").unlink()
 
 
 @pytest.mark.parametrize(
