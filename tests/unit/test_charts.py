@@ -28,7 +28,9 @@ TITLES = (
         "loss_vs_ND": [COMPUTE, LOSS, N],
         "loss_vs_NS": ["training steps S", LOSS, N],
         "loss_vs_D": ["training set D (tokens)", LOSS, N],
-        "overfitting": ["training set D (tokens)", LOSS, N],
+        "loss_vs_D_by_size": ["training set D (tokens)", LOSS, N],
+        "overfitting": [N, LOSS, "training set D (tokens)", "overfitting δL (%)"],
+        "logarithm": [N, LOSS, "measured loss above the curve (%)"],
         "transfer": [LOSS, "loss on the other text (nats per token)"],
         "transfer_vs_N": [N, "loss (nats per token)"],
         "loss_vs_N_fixed": [N, LOSS],
@@ -81,7 +83,7 @@ def test_text_alternative_holds_the_caption(name, drawings, pictures):
 
 
 OF_ONE_INPUT = ("learning_curves", "N_opt", "loss_vs_N", "loss_vs_D")
-BY_SIZE = ("loss_vs_ND", "loss_vs_NS", "overfitting")
+BY_SIZE = ("loss_vs_ND", "loss_vs_NS", "loss_vs_D_by_size")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_line_and_band_are_those_of_the_fit(name, certified):
     [
         ("loss_vs_ND", lambda row: row["x"] * PF_DAY / 6 / row["N"]),
         ("loss_vs_NS", lambda row: row["x"]),
-        ("overfitting", lambda row: row["x"]),
+        ("loss_vs_D_by_size", lambda row: row["x"]),
     ],
 )
 def test_curves_by_size_are_the_law_where_sizes_like_it_were_measured(name, place, certified):

@@ -24,12 +24,18 @@ Modules import only from those above them in this list::
     laws         the laws: form, inputs, published constants
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit
     rows         which rows of a table of runs can be used
+    costs        what an experiment that was left out would cost
     frontier     learning curves on a grid of compute, as trained or adjusted; compute-efficient sizes
     scans        batch scans: steps to a loss, critical batch sizes
     efficient    points of the frontier: lowest losses, best sizes, steps and data at each compute
     selections   which points of a study each law is fitted to
     allocation   how a compute budget splits, by two roads, from fits and their draws
+    extrapolation ends of learning curves forecast from their beginnings and from other sizes
+    trends       how a number of each run goes with model size
     offsets      losses on other text as offsets from the test loss
+    positions    loss by position in the context, and powers of the position
+    rates        the best learning rate of each size, and rules of it
+    comparison   runs beside others: at equal N or compute, around one line, by position, across depth
     charts       tables and fits to charts
     pages        charts to pages that open offline
     benchmark    the engine beside another, where the time of a study went, how far fits can be believed

@@ -1,15 +1,10 @@
 """Whether loss on other text is the test loss and an offset, as Kaplan et al. 2020 find (section 3.2.2)."""
 
-import math
-
 import numpy as np
 
-from scaling.fitting.fit import FEWEST
-from scaling.fitting.resampling import draw, tails
+from scaling.fitting.resampling import draw
 from scaling.rows import finite, sound
-from scaling.selections import INTERVAL
-
-RESAMPLES = 1000
+from scaling.trends import RESAMPLES, interval, slopes
 
 
 def offsets(runs, evaluations):
@@ -50,20 +45,5 @@ def offset(test, loss, *, resamples=RESAMPLES, seed=0):
     """
     difference, runs = loss - test, len(test)
     counts = np.concatenate([np.ones((1, runs)), draw(runs, resamples, seed)])
-    mean = counts @ difference / runs
-    centred = test - (counts @ test / runs)[:, None]
-    spread = (counts * centred**2).sum(1)
-    # draws of a single run leave rounding, no spread
-    usable = spread > 1e-9 * max(spread[0], 1e-9)
-    slope = np.full(len(counts), np.nan)
-    slope[usable] = (counts * centred * difference).sum(1)[usable] / spread[usable]
-    return {"runs": runs, "mean": _interval(mean, runs, 1), "drift": _interval(slope, runs, 2)}
-
-
-def _interval(values, runs, size):
-    """The first of ``values``, and the interval of the others, draws of a fit of ``size`` coefficients."""
-    value, drawn = float(values[0]), values[1:][np.isfinite(values[1:])]
-    if runs < FEWEST or not len(drawn) or not math.isfinite(value):
-        return {"value": value, "low": math.nan, "high": math.nan}
-    low, high = np.quantile(drawn, tails(INTERVAL, runs, size))
-    return {"value": value, "low": float(low), "high": float(high)}
+    mean, drift = counts @ difference / runs, slopes(test, difference, counts)
+    return {"runs": runs, "mean": interval(mean, runs, 1), "drift": interval(drift, runs, 2)}

@@ -4,8 +4,9 @@ from functools import partial
 
 import altair as alt
 
-from scaling.charts import fitted, theme, wording
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
 
 PANELS = {
     "N": ("N_opt_Cmin", f"best {theme.N_TITLE}"),
@@ -21,6 +22,9 @@ ENVELOPE, LAW, SLOPE = LINES
 COLOURS = {ENVELOPE: theme.INK, LAW: theme.CATEGORY_COLOURS[0], SLOPE: theme.MUTED}
 LEAST_SPAN = 10
 """An axis of y spans this factor at least, so that an exponent near 0 looks like one."""
+MOST, HARDLY = 0.5, 0.1
+"""More than half of a budget goes to what grows faster than the power MOST of it; what grows no faster than
+HARDLY hardly grows: tenfold compute makes it 1.26 times as large."""
 
 
 def draw(tables, fits):
@@ -49,7 +53,8 @@ def draw(tables, fits):
         f"fewest steps. {caption}"
     )
     chart = alt.concat(*panels, columns=len(panels))
-    return Drawing(chart, description, caption, (("measured", points), *([("fit", lines)] if lines else [])))
+    data = (("measured", points), *([("fit", lines)] if lines else []))
+    return Drawing(chart, description, caption, data, judged(fits, found))
 
 
 def curves(quantity, fit, law, ends):
@@ -126,8 +131,8 @@ def agreement(difference):
     """Whether two roads agree: whether 0 lies within the interval of their difference; "" if it has none."""
     if fitted.untold(difference):
         return ""
-    agree = difference["low"] <= 0 <= difference["high"]
-    return f"; the two {'agree' if agree else 'disagree'}, with a difference of {fitted.told(difference)}"
+    agree = "disagree" if disagree(difference) else "agree"
+    return f"; the two {agree}, with a difference of {fitted.told(difference)}"
 
 
 def undrawn(names, found):
@@ -138,3 +143,50 @@ def undrawn(names, found):
     if not found:
         reason = "this study does not count compute as 6 N B S"
     return f" The optimum of L(N, S_min) is not drawn, since {reason}."
+
+
+def judged(fits, found):
+    """The :class:`Finding`: whether p_N is the paper's and p_S hardly above 0, by the points.
+
+    p_N is where its interval contains the paper's and lies above MOST; below MOST the claim fails. It holds
+    in full only where the other road, the optimum of L(N, S_min), disagrees on neither.
+    """
+    numbers = {}
+    for quantity, (law, _) in PANELS.items():
+        (numbers[quantity],) = wording.exponents(fits[law])
+    paper = ", ".join(map(findings.published, numbers.values()))
+    for law, _ in PANELS.values():
+        if not wording.certified(fits[law]):
+            return untold(
+                paper,
+                f"the fit of {fits[law]['formula']} is not certified, since {wording.reasons(fits[law])}",
+            )
+    size, steps = numbers["N"], numbers["S"]
+    near = size["low"] <= size["published"] <= size["high"]
+    grows, rests = near and size["low"] > MOST, steps["high"] <= HARDLY
+    verdict = FAILS if size["high"] < MOST else (FAILS, PARTLY, HOLDS)[grows + rests]
+    apart = [
+        f"{roads['symbol']} is {fitted.told(roads['law'])} by the optimum of L(N, S_min), which disagrees"
+        for roads in map(found.get("exponents", {}).get, PANELS)
+        if roads and not fitted.untold(roads["difference"]) and disagree(roads["difference"])
+    ]
+    if apart and verdict == HOLDS:
+        verdict = PARTLY
+    because = (
+        f"the interval of p_N {place(size, size['published'])}, the paper's, and {place(size, MOST)}, half "
+        f"of a budget; that of p_S ends at {wording.readable(steps['high'])}, where up to {HARDLY:g} is "
+        "hardly any growth"
+    )
+    measured = "; ".join(map(findings.interval, numbers.values()))
+    return Finding(paper, measured, verdict, "; ".join([because, *apart]))
+
+
+def place(number, value):
+    """Where a number's interval lies: 'contains 0.73', 'lies above 0.73'."""
+    side = "lies above" if number["low"] > value else "lies below" if number["high"] < value else "contains"
+    return f"{side} {value:g}"
+
+
+def disagree(difference):
+    """Whether 0 lies outside the interval of a difference."""
+    return not difference["low"] <= 0 <= difference["high"]

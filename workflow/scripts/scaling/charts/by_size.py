@@ -12,11 +12,12 @@ SIZES = 6
 CURVE_POINTS = 40
 
 
-def draw(fit, runs, *, place, x, title, words, description, more=lambda ends: []):
+def draw(fit, runs, *, place, x, title, words, description, more=lambda ends: [], finding=None):
     """The :class:`Drawing` of a fit whose inputs are N and another.
 
     ``place(N, other)`` is where a point lies on x, ``title`` what its tooltip calls that; ``x(field, ends)``
-    makes the encoding, ``more(ends)`` layers that go with it. ``words`` begin the caption.
+    makes the encoding, ``more(ends)`` layers that go with it. ``words`` begin the caption;
+    ``finding`` is what the chart finds of a claim of the paper, if it makes one.
     """
     points = [{**point, "x": place(*_inputs(fit, point))} for point in fitted.points(fit, runs)]
     lines = curves(fit, points, place) if wording.certified(fit) else []
@@ -39,7 +40,7 @@ def draw(fit, runs, *, place, x, title, words, description, more=lambda ends: []
     law = f" Lines: the law at {wording.counted(len({row['N'] for row in lines}), 'size')}." if lines else ""
     caption = f"{words}{law} {theme.bars(points)}{wording.finding(fit)}"
     data = (("measured", points), *([("fit", lines)] if lines else []))
-    return Drawing(chart, f"{description} {caption}", caption, data)
+    return Drawing(chart, f"{description} {caption}", caption, data, finding)
 
 
 def curves(fit, points, place):

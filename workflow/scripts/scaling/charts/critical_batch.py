@@ -5,12 +5,16 @@ from statistics import median
 
 import altair as alt
 
-from scaling.charts import fitted, theme, wording
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding
 from scaling.laws import VARIABLES
 from scaling.rows import finite
 
 MARKS = ["filled: E_min / S_min of a hyperbola", "hollow: gradient noise scale, measured in training"]
+AGREE = 1.5
+"""Factor within which critical batch sizes at one loss agree: a batch that far off costs a quarter more steps
+or examples than B_crit itself (Kaplan et al. 2020, eq. 5.1)."""
 
 
 def draw(tables, fits):
@@ -49,7 +53,7 @@ def draw(tables, fits):
     )
     description = f"Critical batch size falling with test loss, both logarithmic. {caption}"
     parts = (("measured", points), *([("noise scale", scales)] if scales else []), *fitted.series(fit))
-    return Drawing(chart, description, caption, parts)
+    return Drawing(chart, description, caption, parts, judged(fit, points, scales))
 
 
 def noise_scales(fit):
@@ -93,3 +97,33 @@ def described():
         alt.Tooltip("x:Q", format=".4~g", title="test loss"),
         alt.Tooltip("y:Q", format=".4~r", title="tokens"),
     ]
+
+
+def judged(fit, points, scales):
+    """The :class:`Finding`: whether B_crit is a power of the loss, and the same for every size."""
+    law = findings.of_law(fit, "alpha_B")
+    told = law.measured
+    if scales and law.verdict != OPEN:
+        told += f"; noise scale {wording.significant(median(row['ratio'] for row in scales), 2)} × B_crit"
+    apart, losses = between_sizes(points), len({point["x"] for point in points})
+    if not apart:
+        verdict = PARTLY if law.verdict == HOLDS else law.verdict
+        because = "no two sizes of the scan reached one loss, so that they cannot be compared"
+    else:
+        agree = median(apart) <= AGREE
+        worse = {} if agree else {HOLDS: PARTLY, PARTLY: FAILS}
+        verdict = worse.get(law.verdict, law.verdict)
+        least, middle, most = map(wording.significant, (min(apart), median(apart), max(apart)))
+        because = (
+            f"between sizes B_crit at one loss differs by a factor of {middle} in the median ({least} to "
+            f"{most}, at {len(apart)} of {losses} losses), where up to {AGREE:g} counts as the same"
+        )
+    return Finding(f"{law.paper}, whatever N", told, verdict, f"{law.because}; {because}")
+
+
+def between_sizes(points):
+    """For each loss that several sizes reached, the largest B_crit there over the smallest."""
+    at = {}
+    for point in points:
+        at.setdefault(point["x"], []).append(point["y"])
+    return [max(batches) / min(batches) for batches in at.values() if len(batches) > 1]

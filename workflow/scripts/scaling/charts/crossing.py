@@ -6,8 +6,10 @@ from functools import partial
 import altair as alt
 import numpy as np
 
-from scaling.charts import fitted, theme, wording
+from scaling.allocation import PUBLISHED_CROSSING
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
 from scaling.laws import LAWS
 from scaling.provenance import UserError
 
@@ -22,6 +24,8 @@ BEYOND = 100
 FARTHEST = 1e12
 """A crossing further than this many times the study's largest compute is told and not drawn."""
 LINE_POINTS = 120
+NEARLY_ALL = 0.95
+"""Share of draws that must meet: as many as lie above the lower end of a 90 % interval."""
 
 
 def draw(tables, fits):
@@ -46,7 +50,8 @@ def draw(tables, fits):
     caption = " ".join(sentences(fits, absent, crossing, largest))
     description = f"Two lines of test loss against least training compute in PF-days, logarithmic. {caption}"
     data = (("measured", points), ("fit", rows), ("crossing", [met] if met else []))
-    return Drawing(chart, description, caption, tuple((name, part) for name, part in data if part))
+    finding = judged(fits, absent, crossing, largest)
+    return Drawing(chart, description, caption, tuple((name, part) for name, part in data if part), finding)
 
 
 def found(law, fits):
@@ -198,12 +203,7 @@ def sentences(fits, absent, crossing, largest):
     times = {key: crossing["C"][key] / largest for key in ("value", "low", "high")} | {"certified": True}
     told = [
         f"{symbol} = {fitted.told(crossing[key], form)}{unit}, published {known(crossing[key]['published'])}"
-        for key, symbol, form, unit, known in (
-            ("C", "C*", wording.readable, " PF-days", wording.published),
-            ("N", "N*", count, "", count),
-            ("D", "D*", count, " tokens", count),
-            ("loss", "L*", wording.readable, "", wording.published),
-        )
+        for key, symbol, form, unit, known in quantities()
     ]
     yield f"They meet, with intervals in brackets, at {'; '.join(told)}."
     yield (
@@ -213,3 +213,62 @@ def sentences(fits, absent, crossing, largest):
         yield f"They meet in {wording.percent(crossing['crossing_share'])} of the draws."
     if not (fitted.untold(crossing["loss"]) or meeting(crossing, largest)):
         yield "That is too far to draw."
+
+
+def quantities():
+    """What is told of a crossing: its key, symbol, how it is written, its unit, how the published is."""
+    return (
+        ("C", "C*", wording.readable, " PF-days", wording.published),
+        ("N", "N*", count, "", count),
+        ("D", "D*", count, " tokens", count),
+        ("loss", "L*", wording.readable, "", wording.published),
+    )
+
+
+def judged(fits, absent, crossing, largest):
+    """The :class:`Finding`: whether the lines meet, beyond the ``largest`` compute that they are fitted to.
+
+    ``absent`` are reasons why a line is not drawn, by name, None for those that are.
+    """
+    paper = ", ".join(
+        f"{symbol} {known(PUBLISHED_CROSSING[key])}{unit}" for key, symbol, _, unit, known in quantities()
+    )
+    reasons = dict.fromkeys(filter(None, absent.values()))
+    if reasons:
+        return untold(paper, "; ".join(reasons))
+    if "missing" in crossing:
+        return apart(fits, crossing, paper)
+    C, share = crossing["C"], crossing["crossing_share"]
+    if fitted.untold(C):
+        few = f"the lines meet in {wording.percent(share)} of the draws, too few to tell where"
+        return untold(paper, few if share < NEARLY_ALL else fitted.untold(C))
+    measured = "; ".join(
+        f"{symbol} {fitted.told(crossing[key], form)}{unit}"
+        for key, symbol, form, unit, _ in quantities()
+        if not fitted.untold(crossing[key])
+    )
+    beyond = C["low"] > largest
+    because = (
+        f"the lines meet in {wording.percent(share)} of the draws, where {wording.percent(NEARLY_ALL)} is "
+        f"asked for, and the interval of C* begins at {multiple(C['low'] / largest)} the largest compute "
+        f"that the frontier is fitted to, {'beyond' if beyond else 'not beyond'} what was measured"
+    )
+    return Finding(paper, measured, HOLDS if beyond and share >= NEARLY_ALL else PARTLY, because)
+
+
+def apart(fits, crossing, paper):
+    """The :class:`Finding` where the lines do not meet: it fails if they do not by any ends of intervals."""
+    alpha_C, p_D, alpha_D = (
+        fits[law]["parameters"][name]
+        for law, name in (("L_Cmin", "alpha_C"), ("D_opt", "p_D"), ("L_D", "alpha_D"))
+    )
+    slowest = min(p_D["low"] * alpha_D[end] for end in ("low", "high"))
+    if alpha_C["high"] >= slowest:
+        return untold(paper, wording.greek(crossing["missing"]))
+    because = (
+        f"L(D) of the efficient runs falls as C_min^−{wording.readable(slowest)} at the slowest, by the ends "
+        f"of the intervals of α_D and p_D, and L(C_min) as C_min^−{wording.readable(alpha_C['high'])} at the "
+        "fastest, so that they do not meet"
+    )
+    measured = "; ".join(map(findings.interval, (alpha_C, alpha_D, p_D)))
+    return Finding(paper, measured, FAILS, because)

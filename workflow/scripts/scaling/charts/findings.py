@@ -44,17 +44,30 @@ def of_law(fit, *names):
     told = [numbers[name] for name in names] if names else wording.exponents(fit)
     paper, measured = ", ".join(map(published, told)), "; ".join(map(interval, told))
     if not wording.certified(fit):
-        return Finding(paper, f"({measured})", OPEN, f"the fit is not certified: {wording.reasons(fit)}")
-    forecast = f"the forecast of the largest tenth of compute is {wording.forecast(fit)}"
+        return Finding(paper, f"({measured})", OPEN, uncertified(fit))
+    verdict, because = of_forecast(fit)
     if loses_to_logarithm(fit):
-        return Finding(paper, measured, FAILS, "a logarithm predicts runs that were left out better")
-    if fit["holdout"]["error_percent"] is None:
-        return Finding(
-            paper, measured, PARTLY, f"the fit is certified, but a forecast is {forecast_gap(fit)}"
+        error = logarithm(fit)["difference"]
+        verdict = FAILS
+        because = (
+            f"on runs that were left out of the fit a logarithm errs less by {points(-error['value'])} ± "
+            f"{points(error['se'])} percentage points, {DECIDED:g} standard errors or more"
         )
-    if not fit["holdout"]["covered"]:
-        return Finding(paper, measured, PARTLY, f"the fit is certified, but {forecast}")
-    return Finding(paper, measured, HOLDS, f"the fit is certified, and {forecast}; {beside(told)}")
+    return Finding(paper, measured, verdict, f"{because}; {beside(told)}")
+
+
+def uncertified(fit):
+    """Why nothing can be told by a fit that does not pass its certificate, a clause."""
+    return f"the fit is not certified, since {wording.reasons(fit)}"
+
+
+def of_forecast(fit):
+    """The verdict on a certified law by its forecast of the largest tenth of compute, and a clause on it."""
+    if fit["holdout"]["error_percent"] is None:
+        return PARTLY, f"the fit is certified, but a forecast is {forecast_gap(fit)}"
+    covered = fit["holdout"]["covered"]
+    told = f"its forecast of the largest tenth of compute is {wording.forecast(fit)}"
+    return (HOLDS if covered else PARTLY), f"the fit is certified, {'and' if covered else 'but'} {told}"
 
 
 def forecast_gap(fit):
@@ -62,12 +75,38 @@ def forecast_gap(fit):
     return f"not possible: {fit['holdout']['reason']}"
 
 
-def loses_to_logarithm(fit):
-    """Whether the law's logarithm predicts runs left out better, by DECIDED standard errors or more."""
+def logarithm(fit):
+    """The logarithm fitted to the points of a law, an entry of its ``rivals``; None where there is none.
+
+    One that could not be fitted, or does not pass its certificate, is none.
+    """
     for rival in fit["rivals"]:
         if rival["name"] == "logarithm" and "difference" in rival and wording.certified(rival):
-            return rival["difference"]["value"] + DECIDED * rival["difference"]["se"] < 0
-    return False
+            return rival
+    return None
+
+
+def loses_to_logarithm(fit):
+    """Whether the law's logarithm predicts runs left out better, by DECIDED standard errors or more."""
+    return _apart(fit, -1)
+
+
+def beats_logarithm(fit):
+    """Whether the law predicts runs left out better than its logarithm, by as much or more."""
+    return _apart(fit, 1)
+
+
+def _apart(fit, sign):
+    rival = logarithm(fit)
+    if rival is None:
+        return False
+    value, se = (rival["difference"][key] for key in ("value", "se"))
+    return sign * value > 0 and sign * value >= DECIDED * se
+
+
+def points(value):
+    """A difference of percentages, to a hundredth: '0.62'."""
+    return wording.signed(value, 2).removeprefix("+")
 
 
 def published(number):
@@ -82,14 +121,19 @@ def interval(number):
 
 
 def beside(numbers):
-    """How measured numbers stand to the published ones, in words."""
-    inside, words = [], []
+    """How the intervals of measured numbers stand to the published values, a clause."""
+    places = {"contain": [], "lie above": [], "lie below": []}
     for number in numbers:
-        if number["low"] <= number["published"] <= number["high"]:
-            inside.append(number["symbol"])
-        else:
-            side = "above" if number["value"] > number["published"] else "below"
-            words.append(f"{number['symbol']} lies {side} the paper's")
-    if inside:
-        words.insert(0, f"the interval of {' and of '.join(inside)} contains the paper's value")
-    return ", ".join(words)
+        low, known, high = (number[key] for key in ("low", "published", "high"))
+        place = "lie above" if low > known else "lie below" if high < known else "contain"
+        places[place].append(number["symbol"])
+    return " and ".join(_stands(place, symbols) for place, symbols in places.items() if symbols)
+
+
+def _stands(place, symbols):
+    """'the interval of α_N contains the paper's value'; of several symbols in the plural."""
+    several = len(symbols) > 1
+    verb, *where = place.split()
+    verb = verb if several else f"{verb}s"
+    who = f"the interval{'s' if several else ''} of {' and '.join(symbols)}"
+    return f"{' '.join([who, verb, *where])} the paper's value{'s' if several else ''}"

@@ -8,7 +8,7 @@ from functools import partial
 
 import altair as alt
 
-from scaling.charts import fitted, theme, wording
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing, converged
 from scaling.units import pf_days
 
@@ -57,4 +57,4 @@ def draw(tables, fits):
     )
     description = f"Test loss falling with training compute in PF-days, both logarithmic. {caption}"
     data = (("learning curve", curves), ("envelope", envelope), *fitted.series(fit))
-    return Drawing(chart, description, caption, data)
+    return Drawing(chart, description, caption, data, findings.of_law(fit))

@@ -4,8 +4,9 @@ from functools import partial
 
 import altair as alt
 
-from scaling.charts import fitted, theme, wording
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
 
 TRAINED, ADJUSTED = "as trained, C", "adjusted, C_min"
 
@@ -41,7 +42,7 @@ def draw(tables, fits):
         {**row, "way": way} for way, fit in ways.items() for _, rows in fitted.series(fit) for row in rows
     ]
     data = (*((way, rows) for way, rows in points.items()), *([("fit", drawn)] if drawn else []))
-    return Drawing(chart, description, caption, data)
+    return Drawing(chart, description, caption, data, judged(fits["L_C"], fits["L_Cmin"]))
 
 
 def lines(ways, x, y, colour):
@@ -68,3 +69,35 @@ def label(way, fit):
     (exponent,), (compute,) = wording.exponents(fit), fit["inputs"]
     band = f", with its {wording.percent(fit['interval'])} band" if way == ADJUSTED else ""
     return f"{compute}: slope {wording.readable(exponent['value'])}{band}"
+
+
+def judged(trained, adjusted):
+    """The :class:`Finding`: whether losses lie closer to a power of C_min than to one of C.
+
+    Closer in scatter about the fit, and in the forecast of the largest tenth of compute: it holds by both,
+    in part by one, and in full only where L(C_min) is itself a law that holds.
+    """
+    numbers = {"C_min": adjusted["parameters"]["alpha_C"], "C": trained["parameters"]["alpha_C"]}
+    paper = ", ".join(f"{findings.published(number)} of {of}" for of, number in numbers.items())
+    for fit in (adjusted, trained):
+        if not wording.certified(fit):
+            return untold(
+                paper, f"the fit of {fit['formula']} is not certified, since {wording.reasons(fit)}"
+            )
+    measured = "; ".join(f"{findings.interval(number)} of {of}" for of, number in numbers.items())
+    scatter = [fit["rms_log_residual"] for fit in (adjusted, trained)]
+    errors = [fit["holdout"]["error_percent"] for fit in (adjusted, trained)]
+    forecast = None not in errors and abs(errors[0]) < abs(errors[1])
+    law = findings.of_law(adjusted).verdict
+    verdict = (FAILS, PARTLY, HOLDS)[(scatter[0] < scatter[1]) + forecast]
+    if verdict == HOLDS or law == FAILS:
+        verdict = law
+    because = (
+        f"losses scatter by {wording.percent(scatter[0])} about the power of C_min and by "
+        f"{wording.percent(scatter[1])} about that of C; the forecast of the largest tenth of compute is "
+        f"{wording.forecast(adjusted)} by C_min, {wording.forecast(trained)} by C; the cleaner has less of "
+        "both"
+    )
+    if law == FAILS:
+        because += f"; of L(C_min), {findings.of_law(adjusted).because}"
+    return Finding(paper, measured, verdict, because)

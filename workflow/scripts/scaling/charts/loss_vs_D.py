@@ -1,10 +1,10 @@
-"""Test loss against data for each model size, with L(D). Kaplan et al. 2020, equation 1.2 and figure 9."""
+"""Test loss against data for each size, with L(D). Kaplan et al. 2020, eq. 1.2 and figure 1 (middle)."""
 
 from functools import partial
 
 import altair as alt
 
-from scaling.charts import fitted, theme, wording
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing, converged
 
 
@@ -40,4 +40,6 @@ def draw(tables, fits):
         f"each D, the points of the law. {theme.bars(points)}{wording.finding(fit)}"
     )
     description = f"Test loss falling with training tokens, both logarithmic. {caption}"
-    return Drawing(chart, description, caption, (("measured", points), *fitted.series(fit)))
+    return Drawing(
+        chart, description, caption, (("measured", points), *fitted.series(fit)), findings.of_law(fit)
+    )

@@ -1,10 +1,10 @@
-"""Test loss against data for each model size, with L(N, D). Kaplan et al. 2020, eq. 1.5, figure 9 (left)."""
+"""Test loss against data for each model size, with L(N, D). Kaplan et al. 2020, eq. 1.5, figure 4 (left)."""
 
 from functools import partial
 
 import altair as alt
 
-from scaling.charts import by_size, theme, wording
+from scaling.charts import by_size, findings, theme, wording
 
 
 def draw(tables, fits):
@@ -17,4 +17,5 @@ def draw(tables, fits):
         title="D",
         words="Points: the lowest test loss of each run that saw all its D.",
         description="Test loss falling with training tokens, both logarithmic.",
+        finding=findings.of_law(fits["L_ND"]),
     )

@@ -4,7 +4,7 @@ from functools import partial
 
 import altair as alt
 
-from scaling.charts import fitted, theme, wording
+from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
 
 
@@ -23,4 +23,6 @@ def draw(tables, fits):
     )
     caption = f"{theme.bars(points)}{wording.finding(fit)}"
     description = f"Test loss falling with non-embedding parameters, both logarithmic. {caption}"
-    return Drawing(chart, description, caption, (("measured", points), *fitted.series(fit)))
+    return Drawing(
+        chart, description, caption, (("measured", points), *fitted.series(fit)), findings.of_law(fit)
+    )

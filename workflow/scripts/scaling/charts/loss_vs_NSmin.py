@@ -4,7 +4,7 @@ from functools import partial
 
 import altair as alt
 
-from scaling.charts import by_size, fitted, theme, wording
+from scaling.charts import by_size, findings, fitted, theme, wording
 from scaling.laws import VARIABLES
 
 
@@ -20,4 +20,5 @@ def draw(tables, fits):
         words="Points: the learning curves past their warm-up, each step S of a batch B adjusted to batches "
         f"far above the critical one, S_min = S / (1 + B_crit(L) / B) with {fitted.adjustment(fit)}.",
         description="Test loss falling with the least training steps that reach it, both logarithmic.",
+        finding=findings.of_law(fit),
     )

@@ -5,7 +5,8 @@ import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.steps_vs_N import FEWEST, adjusted, adjustment, layers, levels, paths, told
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
+from scaling.charts.steps_vs_N import FEWEST, adjusted, adjustment, layers, levels, paths, slope, told
 from scaling.laws import LAWS, least_compute, least_steps, loss_at_compute
 from scaling.provenance import UserError
 from scaling.units import pf_days
@@ -15,6 +16,8 @@ PANELS = {"C_min": "least compute (PF-days)", "S_min": "least steps"}
 """What is fixed in each panel, and the title of its colours."""
 RAMP = {"name": "cividis", "extent": [0, 0.85]}
 """Colours of what is fixed: other ones than those of N and of losses."""
+SEEDS = 0.02
+"""Nats by which losses of one run with other seeds differ (Kaplan et al. 2020, section 4.2)."""
 
 
 def draw(tables, fits):
@@ -43,7 +46,8 @@ def draw(tables, fits):
         f"fixed. {caption}"
     )
     chart = alt.concat(*panels, columns=len(panels)).resolve_scale(fill="independent", stroke="independent")
-    return Drawing(chart, description, caption, (("measured", every), *([("fit", drawn)] if drawn else [])))
+    data = (("measured", every), *([("fit", drawn)] if drawn else []))
+    return Drawing(chart, description, caption, data, judged(fits["B_crit"], points))
 
 
 def measured(curves, critical, fixed):
@@ -129,3 +133,60 @@ def colour(points, title, fixed):
 def tens(value):
     """A round number as short as a legend needs it: '2·10⁻¹⁰'."""
     return wording.scientific(value, 1).replace(" × ", "·")
+
+
+def judged(fit, points):
+    """The :class:`Finding`: whether one size is best at each compute and the largest at each number of steps.
+
+    ``points`` are those of each panel, adjusted by ``fit``. It holds where both are so at every value, and
+    fails where at most numbers of steps the largest size does worse than another. A best size at an end of
+    those measured tells nothing, since better ones may lie beyond.
+    """
+    paper = "a best N at each C_min; lower the larger N at each S_min"
+    if not wording.certified(fit):
+        return untold(paper, f"the fit of B_crit is not certified, since {wording.reasons(fit)}")
+    rows = {fixed: by_value(points[fixed]) for fixed in PANELS}
+    for fixed, found in rows.items():
+        if not found:
+            return untold(paper, f"no {fixed} was reached by {FEWEST} sizes")
+    computes, steps = map(len, rows.values())
+    inner, falls, worse = sum(map(inside, rows["C_min"])), *tally(rows["S_min"])
+    power = slope(points["S_min"], "value")
+    value, low, high = (wording.readable(power[key]) for key in ("value", "low", "high"))
+    if worse > steps / 2:
+        verdict = FAILS
+    elif not (inner or falls):
+        verdict = OPEN
+    else:
+        verdict = HOLDS if (inner, falls) == (computes, steps) else PARTLY
+    because = (
+        f"at {inner} of {computes} fixed C_min the best size is neither the smallest nor the largest of those "
+        f"that reached it; at {falls} of {steps} fixed S_min the loss falls with N, and at {worse} the "
+        f"largest size does worse than another, by more than the noise of seeds, {SEEDS:g} nats"
+    )
+    measured = (
+        f"best N inside at {inner} of {computes} C_min; at fixed S_min L ∝ N^s, s = {value} ({low} to {high})"
+    )
+    return Finding(paper, measured, verdict, because)
+
+
+def by_value(points):
+    """The points of each value of what is fixed, in order of N, from the least."""
+    values = sorted({point["value"] for point in points})
+    return [sorted((p for p in points if p["value"] == value), key=lambda p: p["x"]) for value in values]
+
+
+def inside(points):
+    """Whether the lowest loss of points in order of N is neither the first nor the last."""
+    losses = [point["y"] for point in points]
+    return 0 < losses.index(min(losses)) < len(losses) - 1
+
+
+def tally(rows):
+    """In how many ``rows`` of points in order of N the loss falls, and in how many the last is not lowest.
+
+    Beyond the noise of seeds: it falls where the last is lowest but for that, and lower than the first.
+    """
+    worse = [points[-1]["y"] > min(point["y"] for point in points) + SEEDS for points in rows]
+    lower = [points[-1]["y"] < points[0]["y"] - SEEDS for points in rows]
+    return sum(low and not high for low, high in zip(lower, worse, strict=True)), sum(worse)

@@ -8,12 +8,15 @@ import numpy as np
 from scaling.allocation import CONVERGED
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
 from scaling.laws import LAWS, efficient_excess
 
 COSTS = {"compute": "compute, relative to the best size's", "steps": "steps, relative to the best size's"}
 LINES = FIT, PAPER = "by the fitted L(N, S_min), with its band", "by the paper's constants"
 DEAREST = 4
 """Excess of compute up to which sizes are shown."""
+SPAN = 2
+"""Sizes near the best cost little more if those tolerated span this factor; the paper's span 3.7."""
 
 
 def draw(tables, fits):
@@ -35,7 +38,8 @@ def draw(tables, fits):
         "Compute and steps to one loss, relative to those of the best size, against the size relative to the "
         f"best, all logarithmic. {caption}"
     )
-    return Drawing(alt.concat(*panels, columns=2), description, caption, (("fit", rows),))
+    chart, finding = alt.concat(*panels, columns=2), judged(fits["L_NSmin"], off)
+    return Drawing(chart, description, caption, (("fit", rows),), finding)
 
 
 def curve(off):
@@ -137,3 +141,51 @@ def beside(number, form=wording.readable, known=wording.published):
 def percent(share):
     """A share in whole per cent."""
     return f"{100 * share:.0f} %"
+
+
+def judged(fit, off):
+    """The :class:`Finding`: whether the best size stops far from convergence, and sizes near it cost little.
+
+    Far: the interval of α_N/α_S lies above what the paper calls converged. Little: sizes that cost no more
+    than is tolerated span SPAN times, between the inner ends of the intervals of both. In full only where
+    L(N, S_min), which all of it follows from, forecasts the largest tenth of compute.
+    """
+    stops = LAWS["L_NSmin"].derived["excess"].published
+    if "missing" in off:
+        return untold(f"stops {percent(stops)} above convergence", wording.greek(off["missing"]))
+    ends, early = [off["smallest"], off["largest"]], off["against_convergence"]
+    low, high = (end["published"] for end in ends)
+    paper = (
+        f"stops {percent(stops)} above convergence; {low:g} to {high:g} × the best size; "
+        f"{saved(early, lambda number, form: form(number['published']), wording.published)}"
+    )
+    if not wording.certified(fit):
+        return untold(paper, f"the fit of L(N, S_min) is not certified, since {wording.reasons(fit)}")
+    for number in (*ends, *early.values()):
+        if fitted.untold(number):
+            return untold(paper, fitted.untold(number))
+    excess = fit["derived"]["excess"] | {"certified": True}
+    measured = (
+        f"stops {fitted.told(excess, wording.percent)} above convergence; {fitted.told(ends[0])} to "
+        f"{fitted.told(ends[1])} × the best size; {saved(early, fitted.told, wording.readable)}"
+    )
+    span = ends[1]["low"] / ends[0]["high"]
+    far, wide = excess["low"] > CONVERGED, span >= SPAN
+    verdict = (FAILS, PARTLY, HOLDS)[far + wide]
+    if verdict == HOLDS and not fit["holdout"]["covered"]:
+        verdict = PARTLY
+    because = (
+        f"the best size stops {wording.percent(excess['low'])} or more above its converged loss, where "
+        f"{wording.percent(CONVERGED)} counts as converged; sizes that need at most "
+        f"{wording.percent(off['tolerated'])} more compute span a factor of {wording.readable(span)} or "
+        f"more, where {SPAN} is asked for; the forecast of the largest tenth of compute by L(N, S_min) is "
+        f"{wording.forecast(fit)}"
+    )
+    return Finding(paper, measured, verdict, because)
+
+
+def saved(early, told, form):
+    """What stopping early saves, of the numbers ``early``, as ``told(number, form)`` tells them."""
+    parameters, steps = (told(early[key], form) for key in ("parameters", "steps"))
+    share = told(early["compute"], percent)
+    return f"{parameters} × the parameters, {steps} × fewer steps, {share} less compute"

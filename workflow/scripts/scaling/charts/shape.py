@@ -1,13 +1,25 @@
 """Loss at a fixed size against three proportions of the network. Kaplan et al. 2020, figure 5."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import altair as alt
+import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing, converged
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding
+from scaling.fitting.fit import FEWEST
 from scaling.provenance import UserError
+from scaling.rows import column, finite, sound
+from scaling.selections import INTERVAL
+from scaling.trends import trend
+
+LITTLE = 0.03
+PAPER = "within 3 % over a 40-fold range of aspect ratios"
+"""What the paper's figure 5 finds: the loss of a wide, shallow network beside the best's."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +57,96 @@ def draw(tables, fits):
     caption = (
         f"{wording.counted(len(runs), 'run')} of {wording.si(base['N'])} parameters (within "
         f"{wording.percent(round(spread, 3))}); large marks: the base shape ({wording.shape(base)}); bars: "
-        f"one standard error. The worst shape loses {max(row['y'] for row in every):.1f} % on the best."
+        f"one standard error. {spans(panels)} The worst shape loses {max(row['y'] for row in every):.1f} % "
+        "on the best."
     )
     description = f"Loss increase in per cent over the best shape, in {len(charts)} panels. {caption}"
-    return Drawing(alt.concat(*charts, columns=3), description, caption, (("measured", every),))
+    found = finding(runs, panels, tables["runs"])
+    return Drawing(alt.concat(*charts, columns=3), description, caption, (("measured", every),), found)
+
+
+# --- the finding ----------------------------------------------------------------------------------------
+
+
+def finding(runs, panels, table):
+    """The :class:`Finding`: how much the worst shape loses on the best, and whether that is little.
+
+    It holds if the worst of all stays within LITTLE at the upper end of its interval, in part if the worst
+    that varies some one proportion does.
+    """
+    best, worst = (pick(runs, key=lambda run: run["test_loss"]) for pick in (min, max))
+    increase = increases(worst, best)
+    within = [
+        varied.name
+        for varied, members in panels.items()
+        if increases(max(members, key=lambda run: run["test_loss"]), best)["high"] <= LITTLE
+    ]
+    beyond = [varied.name for varied in panels if varied.name not in within]
+    verdict = HOLDS if increase["high"] <= LITTLE else PARTLY if within else FAILS
+    limit = wording.percent(LITTLE)
+    parts = [
+        f"the worst of {wording.counted(len(runs), 'shape')} ({wording.shape(worst)}) loses {told(increase)} "
+        f"on the best, where at most {limit} at the upper end is asked for"
+    ]
+    if verdict == PARTLY:
+        parts.append(f"by {' and '.join(within)} the worst stays within it, by {' and '.join(beyond)} not")
+    measured = f"within {told(increase)}"
+    if ASPECT in panels:
+        measured += f" over a {fold(ASPECT, panels[ASPECT])} range"
+    return Finding(PAPER, measured, verdict, "; ".join(parts + as_much(increase, table)))
+
+
+def increases(run, best):
+    """How much more a run loses than the best, as a share: {value, low, high}; two equal ends without errors.
+
+    The interval is that of a normal error of both losses, as if independent.
+    """
+    ratio = run["test_loss"] / best["test_loss"]
+    errors = [r["test_loss_se"] / r["test_loss"] if finite(r["test_loss_se"]) else 0 for r in (run, best)]
+    reach = NormalDist().inv_cdf(0.5 + INTERVAL / 2) * ratio * math.hypot(*errors) if run is not best else 0
+    return {"value": ratio - 1, "low": ratio - 1 - reach, "high": ratio - 1 + reach}
+
+
+def told(increase):
+    """An increase with its interval, in per cent: '1.6 % (1.1 to 2.2)'."""
+    value, low, high = (wording.signed(100 * increase[key], 1) for key in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})".replace("+", "")
+
+
+def as_much(increase, table):
+    """How much smaller a model loses as much, by the slope of experiment `size`: a clause in a list, or none.
+
+    The ends are those of both intervals, of the increase and of the slope.
+    """
+    sizes, _ = sound(table, ("size",), "test_loss")
+    if len({run["N"] for run in sizes}) < FEWEST or increase["value"] <= 0:
+        return []
+    falling = trend(column(sizes, "N"), np.log(column(sizes, "test_loss")))
+    if not falling["high"] < 0:
+        return []
+    value, low, high = (
+        wording.significant(100 - 100 * (1 + max(increase[end], 0)) ** (1 / falling[end]), 2)
+        for end in ("value", "low", "high")
+    )
+    return [f"a model {value} % ({low} to {high}) smaller loses as much"]
+
+
+def spans(panels):
+    """Over what range each proportion varies: 'feed-forward ratio 1 to 10 (10-fold), …'."""
+    told = []
+    for varied, members in panels.items():
+        low, high = (wording.si(pick(map(varied.of, members))) for pick in (min, max))
+        told.append(f"{varied.name} {low} to {high} ({fold(varied, members)})")
+    return f"Ranges: {', '.join(told)}."
+
+
+def fold(varied, members):
+    """How far a proportion varies: '22-fold'."""
+    values = [varied.of(run) for run in members]
+    return f"{wording.significant(max(values) / min(values), 2)}-fold"
+
+
+# --- the panels -----------------------------------------------------------------------------------------
 
 
 def arranged(runs):

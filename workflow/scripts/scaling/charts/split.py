@@ -5,6 +5,8 @@ import numpy as np
 
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
+from scaling.charts.N_opt_Cmin import MOST, place
 from scaling.laws import LAWS
 
 PARTS = {
@@ -39,7 +41,8 @@ def draw(tables, fits):
         f"in {wording.counted(len(panels), 'panel')}. {caption}"
     )
     data = [row for part in rows.values() for row in part]
-    return Drawing(alt.concat(*panels, columns=3), description, caption, (("fit", data),))
+    chart, finding = alt.concat(*panels, columns=3), judged(found, powers, absent)
+    return Drawing(chart, description, caption, (("fit", data),), finding)
 
 
 def by_road(found, kind, part, road):
@@ -143,3 +146,32 @@ def sentences(budget, found, powers, absent):
     rounded = [numbers["published"] for numbers in found.get("split", {}).values()]
     told = f"; told there as {' : '.join(f'{number:,.0f}' for number in rounded)}" if rounded else ""
     return " ".join([*said, f"By the paper's powers (Table 6): {', '.join(paper)}{told}."])
+
+
+def judged(found, powers, absent):
+    """The :class:`Finding`: whether most of a growing budget goes to size and least to steps, by each road.
+
+    A road bears it out if the interval of its p_N lies above MOST and p_N > p_B > p_S; it speaks against it
+    if that interval lies below MOST or the powers come in another order.
+    """
+    order = [*reversed(PARTS)]
+    paper = ", ".join(f"{PARTS[part][2]} {powers[PAPER][part]:g}" for part in order)
+    roads = {road: name for road, name in ROADS.items() if name in powers}
+    if not roads:
+        return untold(paper, "; ".join(dict.fromkeys(absent.values())))
+    measured, because, share = [], [], []
+    for road, name in roads.items():
+        numbers = {part: by_road(found, "exponents", part, road) for part in order}
+        told = [f"{PARTS[part][2]} {fitted.told(number)}" for part, number in numbers.items()]
+        measured.append(f"{name}: {', '.join(told)}")
+        values, size = [numbers[part]["value"] for part in order], numbers["N"]
+        ordered = values[0] > values[1] > values[2]
+        most, least = size["low"] > MOST, size["high"] < MOST
+        share.append(0 if least or not ordered else 1 if most else 0.5)
+        because.append(
+            f"by the {name} the interval of p_N {place(size, MOST)}, half of a budget, and "
+            f"p_N > p_B > p_S is {'so' if ordered else 'not so'}"
+        )
+    verdict = {0: FAILS, len(roads): HOLDS}.get(sum(share), PARTLY)
+    because += [f"the {name} is not told, since {reason}" for name, reason in absent.items()]
+    return Finding(paper, "; ".join(measured), verdict, "; ".join(because))

@@ -5,12 +5,15 @@ import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
 from scaling.laws import LAWS
 
 COLUMNS = 2
 CURVE_POINTS = 40
 LOSS_RAMP = {"name": "plasma", "extent": [0, 0.85]}
 """Colours of losses: other ones than those of N."""
+CLOSE = 0.1
+"""Scatter of ln S about the hyperbolas up to which they describe a scan: a tenth of the steps."""
 
 
 def draw(tables, fits):
@@ -37,9 +40,8 @@ def draw(tables, fits):
         f"Tokens against steps to reach a loss, both logarithmic, in {wording.counted(len(sizes), 'panel')}. "
         f"{caption}"
     )
-    return Drawing(
-        chart, description, caption, (("measured", points), *([("fit", curves)] if curves else []))
-    )
+    data = (("measured", points), *([("fit", curves)] if curves else []))
+    return Drawing(chart, description, caption, data, judged(fit))
 
 
 def measured(level):
@@ -127,3 +129,45 @@ def said(fit, points, curves):
             f"{wording.si(max(data['y']))} tokens."
         )
     return " ".join(sentences)
+
+
+def judged(fit):
+    """The :class:`Finding`: whether hyperbolas describe the scan, and better than powers do."""
+    paper = "(S/S_min − 1)(E/E_min − 1) = 1"
+    if not wording.certified(fit):
+        return untold(paper, f"the fit of B_crit is not certified, since {wording.reasons(fit)}")
+    levels = fit["data"]["levels"]
+    off, power = scatter(levels, from_hyperbola), scatter(levels, from_power)
+    sizes = sorted({level["N"] for level in levels})
+    own = {N: [level for level in levels if level["N"] == N] for N in sizes}
+    each = [f"{wording.percent(scatter(own[N], from_hyperbola))} at N = {wording.si(N)}" for N in sizes]
+    verdict = FAILS if off >= power else HOLDS if off <= CLOSE else PARTLY
+    because = (
+        f"steps scatter by {wording.percent(off)} about the hyperbolas, where up to {wording.percent(CLOSE)} "
+        f"is held to be close, and by {wording.percent(power)} about powers S ∝ B^−k with as many parameters"
+    )
+    return Finding(paper, f"steps within {wording.percent(off)} rms ({', '.join(each)})", verdict, because)
+
+
+def scatter(levels, residuals):
+    """Root mean square of ``residuals`` (of ln S) of levels, made up for the two numbers fitted to each."""
+    parts = [residuals(*reached(level), level) for level in levels]
+    spare = sum(len(part) - 2 for part in parts)
+    return float((sum((part**2).sum() for part in parts) / spare) ** 0.5)
+
+
+def reached(level):
+    """B and ln S of the batches (at least FEWEST_BATCHES) whose runs reached the loss of a level."""
+    kept = ~np.array(level["least"])
+    return np.array(level["B"])[kept], np.log(level["steps"])[kept]
+
+
+def from_hyperbola(B, steps, level):
+    """How far ln ``steps`` lie above the level's hyperbola."""
+    parameters = {name: level[name] for name in ("S_min", "E_min")}
+    return steps - np.log(LAWS["steps_examples"].predict({"B": B}, parameters))
+
+
+def from_power(B, steps, level):
+    """How far ln ``steps`` lie above the power of B that is nearest to them."""
+    return steps - np.polyval(np.polyfit(np.log(B), steps, 1), np.log(B))

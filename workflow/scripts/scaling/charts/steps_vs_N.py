@@ -6,16 +6,20 @@ import numpy as np
 from scaling import frontier
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
+from scaling.charts.findings import FAILS, HOLDS, OPEN, Finding, untold
 from scaling.charts.steps_examples import loss_colour
+from scaling.fitting import resampling
 from scaling.laws import critical_batch, least_steps
 from scaling.provenance import UserError
 from scaling.rows import column
+from scaling.selections import INTERVAL
 
 LEVELS = 5
 """What is held fixed takes about so many values, evenly spaced in their logarithm."""
 FEWEST = 3
 """Sizes that must have reached a value."""
 LINE_POINTS = 200
+RESAMPLES = 1000
 PANELS = {"S": "least training steps S_min", "E": "least examples E_min (tokens)"}
 
 
@@ -46,7 +50,8 @@ def draw(tables, fits):
     )
     description = f"Steps and examples to a loss against model size, both logarithmic. {caption}"
     data = (("measured", points), *([("fit", lines)] if lines else []))
-    return Drawing(alt.concat(*panels, columns=len(panels)), description, caption, data)
+    chart = alt.concat(*panels, columns=len(panels))
+    return Drawing(chart, description, caption, data, judged(fits["B_crit"], points))
 
 
 def adjustment(fit):
@@ -54,17 +59,25 @@ def adjustment(fit):
     return frontier.Critical({name: found["value"] for name, found in fit["parameters"].items()}, {})
 
 
-def paths(tables):
-    """Pairs of a run and its learning curve past the warm-up, ln of steps and of the lowest loss so far."""
-    kept, traces, _ = frontier.past_warmup(tables["runs"], tables["curves"])
+def paths(tables, along="step", experiments=frontier.CURVES):
+    """Triples of a run of ``experiments`` and its learning curve past the warm-up: ln of the steps (or what
+    else a test point says ``along`` it), and of the lowest loss so far."""
+    kept, traces, _ = frontier.past_warmup(tables["runs"], tables["curves"], experiments)
     return [
         (
             run,
-            np.log(column(traces[run["run"]], "step")),
+            np.log(column(traces[run["run"]], along)),
             np.minimum.accumulate(np.log(column(traces[run["run"]], "test_loss"))),
         )
         for run in kept
     ]
+
+
+def reached(along, path, loss):
+    """Where a learning curve of :func:`paths` came down to ``loss``, by interpolation; None if nowhere."""
+    if not path[-1] <= np.log(loss) <= path[0]:
+        return None
+    return float(np.exp(np.interp(-np.log(loss), -path, along)))
 
 
 def measured(curves, critical):
@@ -74,8 +87,8 @@ def measured(curves, critical):
     for loss in losses:
         found = {}
         for run, steps, path in curves:
-            if path[-1] <= np.log(loss) <= path[0]:
-                S = np.exp(np.interp(-np.log(loss), -path, steps))
+            S = reached(steps, path, loss)
+            if S is not None:
                 S_min = least_steps(S, run["B"], critical(loss))
                 found[run["N"]] = min(found.get(run["N"], (np.inf,)), (S_min, run), key=lambda pair: pair[0])
         for N, (S_min, run) in sorted(found.items()) if len(found) >= FEWEST else []:
@@ -163,3 +176,42 @@ def adjusted(fits, losses):
         f"adjusted by {fitted.adjustment({'adjusted_by': values})}{doubt}. It was measured at losses of "
         f"{low:.3g} to {high:.3g}; {beyond} of {wording.counted(len(losses), 'point')} lie beyond."
     )
+
+
+def judged(fit, points):
+    """The :class:`Finding`: whether steps and examples to a loss fall with N; ``fit`` adjusted the points."""
+    paper = "both fall with N"
+    if not wording.certified(fit):
+        return untold(paper, f"the fit of B_crit is not certified, since {wording.reasons(fit)}")
+    steps = [point for point in points if point["of"] == "S"]
+    found = slope(steps, "loss")
+    value, low, high = (wording.readable(found[key]) for key in ("value", "low", "high"))
+    verdict = HOLDS if found["high"] < 0 else FAILS if found["low"] > 0 else OPEN
+    place = {HOLDS: "wholly below 0", FAILS: "wholly above 0", OPEN: "on both sides of 0"}[verdict]
+    sizes, losses = (len({point[key] for point in steps}) for key in ("x", "loss"))
+    because = (
+        f"at {losses} losses, reached by {sizes} sizes, the slope of ln S_min against ln N has an interval "
+        f"{place}, and so has that of ln E_min, which is S_min · B_crit(L), one multiple of it at one loss"
+    )
+    return Finding(paper, f"S_min and E_min ∝ N^s, s = {value} ({low} to {high})", verdict, because)
+
+
+def slope(points, group, *, resamples=RESAMPLES, seed=0):
+    """The slope of ln y against ln x of rows ``points``, by least squares: {value, low, high}.
+
+    Points of one ``group``, a column, share a level of their own, all share the slope. The ends are those of
+    an interval from resampling sizes, the values of x, whole: points of one size lie on the same learning
+    curves. There are at least three sizes.
+    """
+    x, y = np.log([(point["x"], point["y"]) for point in points]).T
+    sizes, size = np.unique(x, return_inverse=True)
+    _, which = np.unique([point[group] for point in points], return_inverse=True)
+    counts = np.concatenate([np.ones((1, len(sizes))), resampling.draw(len(sizes), resamples, seed)])[:, size]
+    member = (which[:, None] == np.arange(which.max() + 1)).astype(float)
+    of_group = np.maximum(counts @ member, 1)  # a group that no draw is of has no points to centre
+    x, y = (values - ((counts * values) @ member / of_group)[:, which] for values in (x, y))
+    spread = (counts * x**2).sum(1)
+    usable = spread > 1e-9 * spread[0]
+    slopes = (counts * x * y).sum(1)[usable] / spread[usable]
+    low, high = np.quantile(slopes[1:], resampling.tails(INTERVAL, len(sizes), 2))
+    return {"value": float(slopes[0]), "low": float(low), "high": float(high)}

@@ -74,6 +74,7 @@ DASHES = ([1, 0], [7, 4], [2, 3], [9, 3, 2, 3])
 CATEGORY_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa3377", "#9c7a00", "#3ba7dd", "#6f5fc6", "#7a4b2a")
 CATEGORY_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
 CATEGORY_SHAPES += ["triangle-down", "triangle-right", "triangle-left"]
+D_SCHEME = {"scheme": {"name": "plasma", "extent": [0, 0.85]}}
 MOST_NAMED = 12
 """Sizes that a legend of N names one by one; more get a gradient."""
 
@@ -173,24 +174,34 @@ def _mantissa_and_exponent(value):
     return base, str(int(exponent)).replace("-", "−")
 
 
-def N_colour(sizes, channel=alt.Fill):
+def N_colour(sizes, channel=alt.Fill, columns=None):
     """Colour by N, from small (dark) to large (light), of points (alt.Fill) or of lines (alt.Stroke).
 
-    That of points has a legend: of the sizes or, if they are many, a gradient. Vega would make symbols of it
-    if lines shared it, so a chart with both resolves the legend of stroke as independent.
+    That of points has a legend, ``columns`` wide: of the sizes or, if they are many, a gradient. Vega would
+    make symbols of it if lines shared it, so a chart with both resolves the legend of stroke as independent.
     """
-    sizes = sorted(set(sizes))
-    ends = [sizes[0], sizes[-1]] if len(sizes) > 1 else [sizes[0] / 2, sizes[0] * 2]
-    colour = channel("N", type="quantitative").scale(type="log", domain=ends)
+    return _ordered("N", sizes, channel, N_TITLE, columns)
+
+
+def D_colour(tokens, channel=alt.Fill, columns=None):
+    """Colour by D, in hues of its own from few tokens (dark) to many (light); else as :func:`N_colour`."""
+    colour = _ordered("D", tokens, channel, D_TITLE, columns)
+    return colour.scale(type="log", domain=colour["scale"]["domain"], **D_SCHEME)
+
+
+def _ordered(field, values, channel, title, columns):
+    values = sorted(set(values))
+    ends = [values[0], values[-1]] if len(values) > 1 else [values[0] / 2, values[0] * 2]
+    colour = channel(field, type="quantitative").scale(type="log", domain=ends)
     if channel is alt.Stroke:
         return colour.legend(None)
-    if len(sizes) <= MOST_NAMED:
+    if len(values) <= MOST_NAMED:
         form = {"type": "symbol", "symbolType": "circle", "symbolStrokeWidth": 0}
-        form |= labelled(sizes, wording.si)
+        form |= labelled(values, wording.si) | ({"columns": columns} if columns else {})
     else:
         length = alt.ExprRef("min(width, 240)")
         form = {"type": "gradient", "gradientLength": length, **labelled(ticks(*ends, most=5), wording.si)}
-    return colour.legend(title=N_TITLE, orient="top", direction="horizontal", **form)
+    return colour.legend(title=title, orient="top", direction="horizontal", **form)
 
 
 def category(field, names, first=None):

@@ -6,11 +6,15 @@ import altair as alt
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing, converged
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
 from scaling.offsets import ends, offsets
 from scaling.provenance import UserError
 from scaling.selections import INTERVAL
+from scaling.trends import known
 
 DURING, END = "during training", "end of training"
+TELLING = 0.5
+"""Nats per nat of test loss: an offset that may drift by more either way is not known to be constant."""
 
 
 def draw(tables, fits):
@@ -67,7 +71,43 @@ def draw(tables, fits):
         f"{', '.join(told)}."
     )
     description = f"Loss on {len(names)} sets of other text against in-distribution test loss. {caption}"
-    return Drawing(chart, description, caption, (("measured", points),))
+    return Drawing(chart, description, caption, (("measured", points),), finding(found))
+
+
+def finding(found):
+    """The :class:`Finding` that loss on other text is the test loss and a constant, ``found`` as by offsets.
+
+    An offset counts as constant where the interval of its drift contains zero and is narrow enough to tell,
+    within TELLING either side; as drifting where it does not contain zero. The claim holds if every one is
+    constant, in part if half of them or more are, and not if more than half drift.
+    """
+    paper, drifts = "constant", {name: o["drift"] for name, o in found.items() if known(o["drift"])}
+    if not drifts:
+        return untold(paper, "fewer than three sizes have losses on other text, too few for a drift")
+    zero = [drift for drift in drifts.values() if drift["low"] <= 0 <= drift["high"]]
+    constant = sum(max(-drift["low"], drift["high"]) <= TELLING for drift in zero)
+    wide, drifting, sets = len(zero) - constant, len(drifts) - len(zero), len(drifts)
+    verdict = (
+        HOLDS
+        if constant == sets
+        else PARTLY
+        if 2 * constant >= sets
+        else FAILS
+        if 2 * drifting > sets
+        else OPEN
+    )
+    largest = max(drifts, key=lambda name: abs(drifts[name]["value"]))
+    ends = [pick(drift["value"] for drift in drifts.values()) for pick in (min, max)]
+    spread = " to ".join(dict.fromkeys(wording.signed(end, 3) for end in ends))
+    vague = f", for {wide} it is wider than ±{TELLING:g}, too wide to tell" if wide else ""
+    return Finding(
+        paper,
+        f"drifts by {spread} nats per nat of test loss",
+        verdict,
+        f"the interval of the drift contains zero for {len(zero)} of {wording.counted(sets, 'set')} of other "
+        f"text{vague}; the largest drift, of {largest}, is {apart(drifts[largest], 3)} nats per nat of test "
+        "loss",
+    )
 
 
 def measured(tables):
@@ -97,9 +137,9 @@ def measured(tables):
     return sorted(points, key=lambda point: (point["N"], point["step"] or 0, point["set"]))
 
 
-def apart(offset):
-    """An offset in words: '+0.28 (0.25 to 0.31)'; the interval only where there is one."""
-    value, low, high = (wording.signed(offset[key], 2) for key in ("value", "low", "high"))
+def apart(offset, places=2):
+    """An offset in words: '+0.28 (+0.25 to +0.31)'; the interval only where there is one."""
+    value, low, high = (wording.signed(offset[key], places) for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})" if math.isfinite(offset["low"]) else value
 
 

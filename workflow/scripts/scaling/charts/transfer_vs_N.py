@@ -4,10 +4,15 @@ import math
 from functools import partial
 
 import altair as alt
+import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.transfer import END, measured, nearest_first
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
+from scaling.charts.transfer import END, apart, measured, nearest_first
+from scaling.fitting.fit import FEWEST
+from scaling.selections import INTERVAL
+from scaling.trends import known, trend
 
 TEST = "test split"
 
@@ -36,22 +41,61 @@ def draw(tables, fits):
         theme.error_bars(points, x, y).encode(color=mark["color"]),
         base.mark_point(filled=True, size=55, opacity=1).encode(shape=mark["shape"], tooltip=tooltip),
     )
-    slopes = [f"{name} {wording.signed(slope, 3)}" for name, slope in slopes_in_N(points, [TEST, *names])]
+    slopes = slopes_in_N(points, [TEST, *names])
+    interval = f" and its {wording.percent(INTERVAL)} interval" if len(test) >= FEWEST else ""
+    told = ", ".join(f"{name} {apart(slope, 4)}" for name, slope in slopes.items())
     caption = (
-        f"Loss at the end of training. {theme.bars(points)}Slope of a straight line in log-log: "
-        f"{', '.join(slopes)}."
+        f"Loss at the end of training. {theme.bars(points)}Slope of a straight line in log-log{interval}: "
+        f"{told}."
     )
     description = f"Loss on the test split and on {len(names)} other sets falling with model size. {caption}"
-    return Drawing(chart, description, caption, (("measured", points),))
+    return Drawing(
+        chart, description, caption, (("measured", points),), finding(slopes, parted(points, names))
+    )
 
 
 def slopes_in_N(points, names):
-    """Pairs (set, slope by least squares of log loss in log N), for sets with two sizes or more."""
-    found = []
+    """Slopes of ln loss in ln N with their intervals, by set, for sets with two sizes or more."""
+    found = {}
     for name in names:
-        logs = [(math.log(point["x"]), math.log(point["y"])) for point in points if point["set"] == name]
-        mean_x, mean_y = (sum(values) / len(logs) for values in zip(*logs, strict=True))
-        spread = sum((x - mean_x) ** 2 for x, _ in logs)
-        if spread:
-            found.append((name, sum((x - mean_x) * (y - mean_y) for x, y in logs) / spread))
-    return found
+        rows = [point for point in points if point["set"] == name]
+        N, loss = np.array([[point["x"], point["y"]] for point in rows], dtype=float).T
+        found[name] = trend(N, np.log(loss))
+    return {name: slope for name, slope in found.items() if math.isfinite(slope["value"])}
+
+
+def parted(points, names):
+    """How much the slope of each set lies above the test split's, {set: slope}: that of their ratio in N."""
+    test = {point["run"]: point["y"] for point in points if point["set"] == TEST}
+    ratios = [{**point, "y": point["y"] / test[point["run"]]} for point in points if point["set"] in names]
+    return slopes_in_N(ratios, names)
+
+
+def finding(slopes, apart_from_test):
+    """The :class:`Finding` that loss on other text falls with model size as the test loss does.
+
+    It holds if the whole interval of every set's slope lies below zero, in part if that of one does. Where
+    that of the test split's does not, the sizes are too few or too near to tell.
+    """
+    paper = "falls with N on every set, as the test loss does"
+    sets = {name: slope for name, slope in slopes.items() if name != TEST and known(slope)}
+    if not sets:
+        return untold(paper, "fewer than three sizes have losses on other text, too few for a slope")
+    if not slopes[TEST]["high"] < 0:
+        reason = f"the test loss itself does not fall for sure, its slope is {apart(slopes[TEST], 4)}"
+        return untold(paper, reason)
+    falling = sum(slope["high"] < 0 for slope in sets.values())
+    alike = sum(difference["low"] <= 0 <= difference["high"] for difference in apart_from_test.values())
+    steepest, flattest = (pick(sets, key=lambda name: sets[name]["value"]) for pick in (min, max))
+    spread = " to ".join(
+        dict.fromkeys(wording.signed(sets[name]["value"], 4) for name in (steepest, flattest))
+    )
+    return Finding(
+        paper,
+        f"slopes {spread}, test split {apart(slopes[TEST], 4)}",
+        HOLDS if falling == len(sets) else PARTLY if falling else FAILS,
+        f"the whole interval of the slope lies below zero for {falling} of "
+        f"{wording.counted(len(sets), 'set')} of other text, from {steepest} {apart(sets[steepest], 4)} to "
+        f"{flattest} {apart(sets[flattest], 4)}; the difference from the test split's has zero in its "
+        f"interval for {alike} (a constant offset in nats makes a slope flatter)",
+    )

@@ -139,6 +139,26 @@ def counted(count, noun):
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def cost(found):
+    """A :class:`scaling.costs.Cost` in words: '12 runs, 2.2 × 10¹⁵ FLOPs, about 9 minutes of a CPU core'."""
+    if not found.runs:
+        return "nothing to train, all its runs are in this study"
+    parts = [counted(found.runs, "run"), f"{scientific(found.flops)} FLOPs"]
+    if found.seconds is not None:
+        unit = "CPU core" if found.device == "cpu" else "GPU"
+        parts.append(f"about {duration(found.seconds)} of a {unit}")
+    return ", ".join(parts)
+
+
+def duration(seconds):
+    """Seconds as a reader says them: '40 seconds', '9 minutes', '3.2 hours'."""
+    if seconds < 90:
+        return counted(max(1, round(seconds)), "second")
+    if seconds < 5400:
+        return counted(round(seconds / 60), "minute")
+    return f"{significant(seconds / 3600, 2)} hours"
+
+
 def shape(run):
     """A run's shape as a reader says it, as far as it is known: '2 layers, width 32, 2 heads', or ''."""
     layers, width, feed_forward, heads = (run.get(key) for key in ("n_layer", "d_model", "d_ff", "n_head"))
