@@ -51,8 +51,11 @@ def _study(experiments, transfer, name, diverged):
         run["experiments"].append(experiment)
         runs[run["run"]] = run
         if experiment == "batch":
-            run["warmup"] = 10
-        curves += _curve(run, random)
+            run |= {"warmup": 10, "schedule": "constant", "horizon": None, "final": None}
+        made = _curve(run, random)
+        if run["D"] < D_ALL:
+            _turn(run, made)
+        curves += made
         evaluations += _evaluate(run, transfer, random)
         if run["N"] == diverged and D == D_ALL and planned == S:
             run["status"] = "diverged"
@@ -279,6 +282,15 @@ def _curve(run, random):
         }
         for step, seen, loss in zip(steps, tokens, losses, strict=True)
     ]
+
+
+def _turn(run, curve):
+    """Let a run on limited data go on past its best test point, its test loss rising, its training loss not."""
+    *_, best, a, b, c = curve
+    for behind, row in enumerate((best, a, b, c)):
+        row |= {"test_loss": run["best_test_loss"] + 0.1 * behind}
+        row |= {"train_loss": run["best_test_loss"] - 0.3 - 0.15 * behind}
+    run |= {"best_step": best["step"], "test_loss": c["test_loss"], "train_loss": c["train_loss"]}
 
 
 def _evaluate(run, transfer, random):

@@ -36,11 +36,24 @@ TITLES = (
         "loss_vs_N_fixed": [N, LOSS],
         "steps_vs_N": [N],
         "shape": ["loss increase (%)", "d_ff / d_model", "d_model / n_layer", "d_model / n_head"],
+        "curves_vs_tokens": ["tokens seen", LOSS, N],
+        "early_stopping": ["training steps S", "loss (nats per token)", "training set D (tokens)"],
+        "extrapolation": ["forecast above measured loss (%)", N],
+        "positions": ["position in the context T (tokens)", LOSS, N],
+        "positions_vs_N": [N, LOSS, "position in the context T (tokens)"],
+        "schedules": ["training step", "learning rate", "learning rate summed over steps", LOSS],
+        "learning_rate": ["peak learning rate", LOSS, "best peak learning rate", N],
+        "embeddings": [N, LOSS],
+        "architectures": [N, LOSS],
+        "recurrent": [N, LOSS],
+        "transfer_vs_depth": [],
     }
     | test_scan_charts.TITLES
     | test_allocation_charts.TITLES
 )
 ONLY_LINES = ("split", "off_optimum")
+LINES = ("fit", "rate")
+"""Series that are drawn as lines, without a symbol for each row."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +79,7 @@ def test_specification_is_valid_and_draws(name, drawings, pictures):
     for title in TITLES[name]:
         assert f">{title}<" in text
     symbols = [g for g in root.iter() if "mark-symbol role-mark" in g.get("class", "")]
-    points = [row for series, rows in drawings[name].data for row in rows if series != "fit"]
+    points = [row for series, rows in drawings[name].data for row in rows if series not in LINES]
     assert sum(len(group) for group in symbols) >= len(points)
     assert len(points) > 5 or name in ONLY_LINES
     assert "NaN" not in text
@@ -367,7 +380,8 @@ def test_numbers_read_well():
 def test_script_writes_all_four_files(tmp_path_factory, study, monkeypatch):
     folder = simulated.write(study, tmp_path_factory.getbasetemp())  # where test_pages.py finds the library
     outputs = {form: folder / "figures" / f"loss_vs_N.{form}" for form in ("html", "svg", "png", "csv")}
-    arguments = ["--name", "loss_vs_N", "--tables", str(folder / "tables"), "--fits", str(folder / "fits")]
+    arguments = ["--name", "loss_vs_N", "--study", str(folder / "study.json")]
+    arguments += ["--tables", str(folder / "tables"), "--fits", str(folder / "fits")]
     arguments += [part for form, path in outputs.items() for part in (f"--{form}", str(path))]
     monkeypatch.setattr(sys, "argv", ["figure.py", *arguments])
     figure_script.main()
@@ -386,7 +400,8 @@ def test_script_draws_the_reason_where_a_law_could_not_be_fitted(tmp_path_factor
     fits = study["fits"] | {"N_opt": {"law": "N_opt", "unfitted": reason}}
     folder = simulated.write(study | {"fits": fits}, tmp_path_factory.getbasetemp())
     outputs = {form: folder / "figures" / f"N_opt.{form}" for form in ("html", "svg", "png", "csv")}
-    arguments = ["--name", "N_opt", "--tables", str(folder / "tables"), "--fits", str(folder / "fits")]
+    arguments = ["--name", "N_opt", "--study", str(folder / "study.json")]
+    arguments += ["--tables", str(folder / "tables"), "--fits", str(folder / "fits")]
     arguments += [part for form, path in outputs.items() for part in (f"--{form}", str(path))]
     monkeypatch.setattr(sys, "argv", ["figure.py", *arguments])
     figure_script.main()

@@ -30,8 +30,10 @@ Modules import only from those above them in this list::
     efficient    points of the frontier: lowest losses, best sizes, steps and data at each compute
     selections   which points of a study each law is fitted to
     allocation   how a compute budget splits, by two roads, from fits and their draws
-    extrapolation ends of learning curves forecast from their beginnings and from other sizes
     trends       how a number of each run goes with model size
+    extrapolation ends of learning curves, forecast from their beginnings and from other sizes
+    stopping     when runs on limited data are best stopped, and the bound on it
+    overfit      how much worse a loss is than on endless data
     offsets      losses on other text as offsets from the test loss
     positions    loss by position in the context, and powers of the position
     rates        the best learning rate of each size, and rules of it

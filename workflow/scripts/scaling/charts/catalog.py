@@ -105,7 +105,7 @@ FIGURES = {
         ("size", "depth"),
         ("runs",),
         paper=("6",),
-        claim="With embeddings left out of N, models of all depths fall on one line",
+        claim="With embeddings left out of N, models of two layers or more fall on one line",
     ),
     "architectures": Figure(
         "LSTMs beside Transformers",

@@ -127,7 +127,7 @@ def beside(numbers):
         low, known, high = (number[key] for key in ("low", "published", "high"))
         place = "lie above" if low > known else "lie below" if high < known else "contain"
         places[place].append(number["symbol"])
-    return " and ".join(_stands(place, symbols) for place, symbols in places.items() if symbols)
+    return ", ".join(_stands(place, symbols) for place, symbols in places.items() if symbols)
 
 
 def _stands(place, symbols):

@@ -6,7 +6,7 @@ import altair as alt
 
 from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
+from scaling.charts.findings import FAILS, OPEN, Finding, untold
 
 TRAINED, ADJUSTED = "as trained, C", "adjusted, C_min"
 
@@ -72,10 +72,10 @@ def label(way, fit):
 
 
 def judged(trained, adjusted):
-    """The :class:`Finding`: whether losses lie closer to a power of C_min than to one of C.
+    """The :class:`Finding`: whether losses scatter less about a power of C_min than about one of C.
 
-    Closer in scatter about the fit, and in the forecast of the largest tenth of compute: it holds by both,
-    in part by one, and in full only where L(C_min) is itself a law that holds.
+    Less or more is what differs by more than :func:`unsure`. It holds in full only where L(C_min) is itself
+    a law that holds, and fails where a logarithm does better.
     """
     numbers = {"C_min": adjusted["parameters"]["alpha_C"], "C": trained["parameters"]["alpha_C"]}
     paper = ", ".join(f"{findings.published(number)} of {of}" for of, number in numbers.items())
@@ -85,19 +85,20 @@ def judged(trained, adjusted):
                 paper, f"the fit of {fit['formula']} is not certified, since {wording.reasons(fit)}"
             )
     measured = "; ".join(f"{findings.interval(number)} of {of}" for of, number in numbers.items())
-    scatter = [fit["rms_log_residual"] for fit in (adjusted, trained)]
-    errors = [fit["holdout"]["error_percent"] for fit in (adjusted, trained)]
-    forecast = None not in errors and abs(errors[0]) < abs(errors[1])
-    law = findings.of_law(adjusted).verdict
-    verdict = (FAILS, PARTLY, HOLDS)[(scatter[0] < scatter[1]) + forecast]
-    if verdict == HOLDS or law == FAILS:
-        verdict = law
+    of_least, of_own = (fit["rms_log_residual"] for fit in (adjusted, trained))
+    runs, law = min(fit["data"]["runs"] for fit in (adjusted, trained)), findings.of_law(adjusted)
+    if law.verdict == FAILS or of_own < of_least * (1 - unsure(runs)):
+        verdict = FAILS
+    else:
+        verdict = law.verdict if of_least < of_own * (1 - unsure(runs)) else OPEN
     because = (
-        f"losses scatter by {wording.percent(scatter[0])} about the power of C_min and by "
-        f"{wording.percent(scatter[1])} about that of C; the forecast of the largest tenth of compute is "
-        f"{wording.forecast(adjusted)} by C_min, {wording.forecast(trained)} by C; the cleaner has less of "
-        "both"
+        f"losses scatter by {wording.percent(of_least)} about the power of C_min and by "
+        f"{wording.percent(of_own)} about that of C, where {wording.counted(runs, 'run')} tell apart what "
+        f"differs by {wording.percent(round(unsure(runs), 2))}; of L(C_min), {law.because}"
     )
-    if law == FAILS:
-        because += f"; of L(C_min), {findings.of_law(adjusted).because}"
     return Finding(paper, measured, verdict, because)
+
+
+def unsure(runs):
+    """The share of the scatter of ``runs`` about a law of two numbers that is by chance: 1 / √(2 (n − 2))."""
+    return (2 * max(runs - 2, 1)) ** -0.5

@@ -36,8 +36,8 @@ def draw(tables, fits):
     ).resolve_legend(stroke="independent")
     unseen = "; the most data were seen less than once" if any(run["epochs"] < 1 for run in runs) else ""
     caption = (
-        f"Each line is one of {len(sizes)} model sizes at its lowest test loss{unseen}. Rings: the lowest at "
-        f"each D, the points of the law. {theme.bars(points)}{wording.finding(fit)}"
+        f"Each line is one of {wording.counted(len(sizes), 'model size')} at its lowest test loss{unseen}. "
+        f"Rings: the lowest at each D, the points of the law. {theme.bars(points)}{wording.finding(fit)}"
     )
     description = f"Test loss falling with training tokens, both logarithmic. {caption}"
     return Drawing(

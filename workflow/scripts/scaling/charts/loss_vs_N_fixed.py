@@ -160,8 +160,8 @@ def judged(fit, points):
     else:
         verdict = HOLDS if (inner, falls) == (computes, steps) else PARTLY
     because = (
-        f"at {inner} of {computes} fixed C_min the best size is neither the smallest nor the largest of those "
-        f"that reached it; at {falls} of {steps} fixed S_min the loss falls with N, and at {worse} the "
+        f"at {inner} of {computes} fixed C_min the best size is neither the smallest nor the largest of "
+        f"those that reached it; at {falls} of {steps} fixed S_min the loss falls with N, and at {worse} the "
         f"largest size does worse than another, by more than the noise of seeds, {SEEDS:g} nats"
     )
     measured = (

@@ -166,7 +166,7 @@ def judged(fit, off):
             return untold(paper, fitted.untold(number))
     excess = fit["derived"]["excess"] | {"certified": True}
     measured = (
-        f"stops {fitted.told(excess, wording.percent)} above convergence; {fitted.told(ends[0])} to "
+        f"stops {fitted.told(excess, precisely)} above convergence; {fitted.told(ends[0])} to "
         f"{fitted.told(ends[1])} × the best size; {saved(early, fitted.told, wording.readable)}"
     )
     span = ends[1]["low"] / ends[0]["high"]
@@ -175,7 +175,7 @@ def judged(fit, off):
     if verdict == HOLDS and not fit["holdout"]["covered"]:
         verdict = PARTLY
     because = (
-        f"the best size stops {wording.percent(excess['low'])} or more above its converged loss, where "
+        f"the best size stops {precisely(excess['low'])} or more above its converged loss, where "
         f"{wording.percent(CONVERGED)} counts as converged; sizes that need at most "
         f"{wording.percent(off['tolerated'])} more compute span a factor of {wording.readable(span)} or "
         f"more, where {SPAN} is asked for; the forecast of the largest tenth of compute by L(N, S_min) is "
@@ -189,3 +189,8 @@ def saved(early, told, form):
     parameters, steps = (told(early[key], form) for key in ("parameters", "steps"))
     share = told(early["compute"], percent)
     return f"{parameters} × the parameters, {steps} × fewer steps, {share} less compute"
+
+
+def precisely(share):
+    """A share in per cent as a parameter is written."""
+    return f"{wording.readable(100 * share)} %"

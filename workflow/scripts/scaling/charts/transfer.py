@@ -87,15 +87,10 @@ def finding(found):
     zero = [drift for drift in drifts.values() if drift["low"] <= 0 <= drift["high"]]
     constant = sum(max(-drift["low"], drift["high"]) <= TELLING for drift in zero)
     wide, drifting, sets = len(zero) - constant, len(drifts) - len(zero), len(drifts)
-    verdict = (
-        HOLDS
-        if constant == sets
-        else PARTLY
-        if 2 * constant >= sets
-        else FAILS
-        if 2 * drifting > sets
-        else OPEN
-    )
+    if 2 * constant >= sets:
+        verdict = HOLDS if constant == sets else PARTLY
+    else:
+        verdict = FAILS if 2 * drifting > sets else OPEN
     largest = max(drifts, key=lambda name: abs(drifts[name]["value"]))
     ends = [pick(drift["value"] for drift in drifts.values()) for pick in (min, max)]
     spread = " to ".join(dict.fromkeys(wording.signed(end, 3) for end in ends))
