@@ -285,7 +285,7 @@ def _curve(run, random):
 
 
 def _turn(run, curve):
-    """Let a run on limited data go on past its best test point, its test loss rising, its training loss not."""
+    """Let a run on limited data go on past its best test point: then its test loss rises, no other."""
     *_, best, a, b, c = curve
     for behind, row in enumerate((best, a, b, c)):
         row |= {"test_loss": run["best_test_loss"] + 0.1 * behind}

@@ -56,20 +56,21 @@ class Page(HTMLParser):
             self.rows[self._section][-1][-1] += data
 
 
-@pytest.fixture(scope="module")
-def write(tmp_path_factory):
-    """A function from a simulated study to its page as text."""
-    base = tmp_path_factory.getbasetemp()
-    library = render.library(base / "figures")
+def writer(folder, name, page):
+    """A function from a simulated study to its page as text: template ``name``, content by ``page``."""
+    library = render.library(folder / "figures")
 
     def write(study):
-        path = base / "written.html"
         records = (study[key] for key in ("study", "tables", "fits", "manifest"))
-        shown = content.page(*records, study.get("finished"))
-        render.write_page(path, "frontier.html", library, **shown)
-        return path.read_text(encoding="utf-8")
+        render.write_page(folder / name, name, library, **page(*records, study.get("finished")))
+        return (folder / name).read_text(encoding="utf-8")
 
     return write
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory):
+    return writer(tmp_path_factory.getbasetemp(), "frontier.html", content.page)
 
 
 @pytest.fixture(scope="module")

@@ -7,24 +7,14 @@ import pytest
 import simulated
 from scaling.charts import catalog, drawing, findings
 from scaling.pages import render, report
-from test_pages import HOSTILE, Page, plain, specs
+from test_pages import HOSTILE, Page, plain, specs, writer
 
 OFFER = {"runs": [[1e5, 1e6], [1e5, 2e6]]}
 
 
 @pytest.fixture(scope="module")
 def write(tmp_path_factory):
-    """A function from a simulated study to its report as text."""
-    base = tmp_path_factory.getbasetemp()
-    library = render.library(base / "figures")
-
-    def write(study):
-        path = base / "report.html"
-        records = (study[key] for key in ("study", "tables", "fits", "manifest"))
-        render.write_page(path, "report.html", library, **report.page(*records, study.get("finished")))
-        return path.read_text(encoding="utf-8")
-
-    return write
+    return writer(tmp_path_factory.getbasetemp(), "report.html", report.page)
 
 
 @pytest.fixture(scope="module")

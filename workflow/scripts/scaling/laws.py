@@ -28,6 +28,11 @@ CHINCHILLA = "Hoffmann et al. 2022"
 REFIT = "Besiroglu et al. 2024"
 PORIAN = "Porian et al. 2024"
 
+SEED_NOISE = 0.02
+"""Nats by which the paper's losses differ between seeds (section 4.3)."""
+RUN_TO_RUN = 0.05
+"""Nats by which they differ between runs whose learning-rate schedules do (appendix D.6)."""
+
 FLOPS = ("6N", "head", "attention")
 """Ways to count FLOPs, of :func:`scaling.counts.flops_per_token`."""
 FLOPS_AND_N = (*FLOPS, *(f"{way}_total" for way in FLOPS))

@@ -6,10 +6,9 @@ import numpy as np
 
 from scaling import trends
 from scaling.fitting.fit import FEWEST
+from scaling.laws import SEED_NOISE
 from scaling.selections import INTERVAL
 
-SEED_NOISE = 0.02
-"""Nats, the standard deviation that the paper finds between runs that differ in their seed alone."""
 PAPER = (0.003239, 0.0001395)
 """a and b of the paper's rule a − b ln N (equation D.1)."""
 RESAMPLES = 1000

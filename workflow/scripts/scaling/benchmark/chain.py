@@ -8,10 +8,8 @@ from functools import partial
 import numpy as np
 
 from scaling import allocation, selections
-from scaling.laws import LAWS, critical_batch
+from scaling.laws import LAWS, SEED_NOISE, critical_batch
 
-SEED_NOISE = 0.02
-"""Nats between runs that differ in their seed (Kaplan et al. 2020, as given for their own)."""
 POINT_NOISE = 0.005
 """Nats between test points of one curve."""
 SIZES = np.geomspace(768, 1.5e9, 24)

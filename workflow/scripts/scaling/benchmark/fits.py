@@ -11,11 +11,11 @@ import numpy as np
 
 from scaling import forms, selections
 from scaling.benchmark import chain
-from scaling.benchmark.chain import BATCH, POINT_NOISE, SEED_NOISE, SIZES, STEPS
+from scaling.benchmark.chain import BATCH, POINT_NOISE, SIZES, STEPS
 from scaling.fitting import fit
 from scaling.fitting.resampling import draw
 from scaling.fitting.selection import Points, plain
-from scaling.laws import LAWS
+from scaling.laws import LAWS, SEED_NOISE
 from scaling.provenance import versions
 from scaling.tables import read_table
 

@@ -157,10 +157,7 @@ def judged(fits, found):
     paper = ", ".join(map(findings.published, numbers.values()))
     for law, _ in PANELS.values():
         if not wording.certified(fits[law]):
-            return untold(
-                paper,
-                f"the fit of {fits[law]['formula']} is not certified, since {wording.reasons(fits[law])}",
-            )
+            return untold(paper, findings.uncertified(fits[law], fits[law]["formula"]))
     size, steps = numbers["N"], numbers["S"]
     near = size["low"] <= size["published"] <= size["high"]
     grows, rests = near and size["low"] > MOST, steps["high"] <= HARDLY

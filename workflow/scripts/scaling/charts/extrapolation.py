@@ -7,12 +7,11 @@ from scaling.charts import findings, theme, wording
 from scaling.charts.drawing import Drawing
 from scaling.charts.findings import Finding
 from scaling.fitting.fit import FEWEST
+from scaling.laws import RUN_TO_RUN
 from scaling.provenance import UserError
 from scaling.selections import INTERVAL
 
-RUN_TO_RUN = 0.05
-"""Nats by which the paper's runs differ from one to the next (appendix D.6, figure 22)."""
-PAPER = "roughly; its runs differ by 0.05 nats (figure 22)"
+PAPER = f"roughly; its runs differ by {RUN_TO_RUN} nats (appendix D.6)"
 APART = 1.07
 """Factor in N between the marks of two kinds of forecast, so that they do not lie on each other."""
 ERROR_TITLE = "forecast above measured loss (%)"

@@ -56,9 +56,9 @@ def of_law(fit, *names):
     return Finding(paper, measured, verdict, f"{because}; {beside(told)}")
 
 
-def uncertified(fit):
-    """Why nothing can be told by a fit that does not pass its certificate, a clause."""
-    return f"the fit is not certified, since {wording.reasons(fit)}"
+def uncertified(fit, law=None):
+    """Why nothing can be told by a fit, of a ``law``, that does not pass its certificate: a clause."""
+    return f"the fit{f' of {law}' if law else ''} is not certified, since {wording.reasons(fit)}"
 
 
 def of_forecast(fit):

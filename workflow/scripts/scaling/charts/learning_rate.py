@@ -10,6 +10,7 @@ from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing, converged
 from scaling.charts.findings import FAILS, HOLDS, OPEN, Finding
 from scaling.fitting.fit import FEWEST
+from scaling.laws import SEED_NOISE
 from scaling.provenance import UserError
 from scaling.rows import finite
 from scaling.selections import INTERVAL
@@ -228,8 +229,8 @@ def sentences(curves, best, made, lines, gone):
         f"Left: final test loss of {wording.counted(runs, 'run')} of {wording.counted(len(curves), 'size')} "
         f"against their peak learning rate. {theme.bars([row for _, points in curves for row in points])}"
         f"Diamonds: minima of parabolas in ln rate through the lowest loss and up to {rates.AROUND} on each "
-        f"side (one where those lie off it by more than {rates.OFF * rates.SEED_NOISE:g} nats), with "
-        f"{wording.percent(INTERVAL)} intervals from losses redrawn by the paper's {rates.SEED_NOISE} nats "
+        f"side (one where those lie off it by more than {rates.OFF * SEED_NOISE:g} nats), with "
+        f"{wording.percent(INTERVAL)} intervals from losses redrawn by the paper's {SEED_NOISE} nats "
         "between seeds, since all rates were measured on the same text. "
     )
     if edges:

@@ -81,9 +81,7 @@ def judged(trained, adjusted):
     paper = ", ".join(f"{findings.published(number)} of {of}" for of, number in numbers.items())
     for fit in (adjusted, trained):
         if not wording.certified(fit):
-            return untold(
-                paper, f"the fit of {fit['formula']} is not certified, since {wording.reasons(fit)}"
-            )
+            return untold(paper, findings.uncertified(fit, fit["formula"]))
     measured = "; ".join(f"{findings.interval(number)} of {of}" for of, number in numbers.items())
     of_least, of_own = (fit["rms_log_residual"] for fit in (adjusted, trained))
     runs, law = min(fit["data"]["runs"] for fit in (adjusted, trained)), findings.of_law(adjusted)

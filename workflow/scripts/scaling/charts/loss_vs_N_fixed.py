@@ -5,9 +5,9 @@ import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, uncertified, untold
 from scaling.charts.steps_vs_N import FEWEST, adjusted, adjustment, layers, levels, paths, slope, told
-from scaling.laws import LAWS, least_compute, least_steps, loss_at_compute
+from scaling.laws import LAWS, SEED_NOISE, least_compute, least_steps, loss_at_compute
 from scaling.provenance import UserError
 from scaling.units import pf_days
 
@@ -16,8 +16,6 @@ PANELS = {"C_min": "least compute (PF-days)", "S_min": "least steps"}
 """What is fixed in each panel, and the title of its colours."""
 RAMP = {"name": "cividis", "extent": [0, 0.85]}
 """Colours of what is fixed: other ones than those of N and of losses."""
-SEEDS = 0.02
-"""Nats by which losses of one run with other seeds differ (Kaplan et al. 2020, section 4.2)."""
 
 
 def draw(tables, fits):
@@ -144,7 +142,7 @@ def judged(fit, points):
     """
     paper = "a best N at each C_min; lower the larger N at each S_min"
     if not wording.certified(fit):
-        return untold(paper, f"the fit of B_crit is not certified, since {wording.reasons(fit)}")
+        return untold(paper, uncertified(fit, "B_crit"))
     rows = {fixed: by_value(points[fixed]) for fixed in PANELS}
     for fixed, found in rows.items():
         if not found:
@@ -162,7 +160,7 @@ def judged(fit, points):
     because = (
         f"at {inner} of {computes} fixed C_min the best size is neither the smallest nor the largest of "
         f"those that reached it; at {falls} of {steps} fixed S_min the loss falls with N, and at {worse} the "
-        f"largest size does worse than another, by more than the noise of seeds, {SEEDS:g} nats"
+        f"largest size does worse than another, by more than the noise of seeds, {SEED_NOISE:g} nats"
     )
     measured = (
         f"best N inside at {inner} of {computes} C_min; at fixed S_min L ∝ N^s, s = {value} ({low} to {high})"
@@ -187,6 +185,6 @@ def tally(rows):
 
     Beyond the noise of seeds: it falls where the last is lowest but for that, and lower than the first.
     """
-    worse = [points[-1]["y"] > min(point["y"] for point in points) + SEEDS for points in rows]
-    lower = [points[-1]["y"] < points[0]["y"] - SEEDS for points in rows]
+    worse = [points[-1]["y"] > min(point["y"] for point in points) + SEED_NOISE for points in rows]
+    lower = [points[-1]["y"] < points[0]["y"] - SEED_NOISE for points in rows]
     return sum(low and not high for low, high in zip(lower, worse, strict=True)), sum(worse)

@@ -8,7 +8,7 @@ import numpy as np
 from scaling.allocation import CONVERGED
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, uncertified, untold
 from scaling.laws import LAWS, efficient_excess
 
 COSTS = {"compute": "compute, relative to the best size's", "steps": "steps, relative to the best size's"}
@@ -160,7 +160,7 @@ def judged(fit, off):
         f"{saved(early, lambda number, form: form(number['published']), wording.published)}"
     )
     if not wording.certified(fit):
-        return untold(paper, f"the fit of L(N, S_min) is not certified, since {wording.reasons(fit)}")
+        return untold(paper, uncertified(fit, "L(N, S_min)"))
     for number in (*ends, *early.values()):
         if fitted.untold(number):
             return untold(paper, fitted.untold(number))

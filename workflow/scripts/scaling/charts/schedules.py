@@ -8,6 +8,7 @@ import numpy as np
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing, converged
 from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding
+from scaling.laws import RUN_TO_RUN
 from scaling.provenance import UserError
 from scaling.rows import finite
 from scaling.selections import INTERVAL
@@ -26,8 +27,6 @@ KINDS = {
 }
 DECAYED = 0.1
 """Share of the peak rate at or below which a run that ends there counts as decayed."""
-RUN_TO_RUN = 0.05
-"""Nats by which runs of the paper differ with their schedule and seed (appendix D.6, figure 22)."""
 FEWEST_SEEDS, FEWEST_SCHEDULES = 2, 2
 PAPER = f"within about {RUN_TO_RUN} nats, whatever the schedule"
 RATES, MARKED = 60, 6

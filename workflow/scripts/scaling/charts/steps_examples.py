@@ -5,7 +5,7 @@ import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
+from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, uncertified, untold
 from scaling.laws import LAWS
 
 COLUMNS = 2
@@ -135,7 +135,7 @@ def judged(fit):
     """The :class:`Finding`: whether hyperbolas describe the scan, and better than powers do."""
     paper = "(S/S_min − 1)(E/E_min − 1) = 1"
     if not wording.certified(fit):
-        return untold(paper, f"the fit of B_crit is not certified, since {wording.reasons(fit)}")
+        return untold(paper, uncertified(fit, "B_crit"))
     levels = fit["data"]["levels"]
     off, power = scatter(levels, from_hyperbola), scatter(levels, from_power)
     sizes = sorted({level["N"] for level in levels})

@@ -6,7 +6,7 @@ import numpy as np
 from scaling import frontier
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, OPEN, Finding, untold
+from scaling.charts.findings import FAILS, HOLDS, OPEN, Finding, uncertified, untold
 from scaling.charts.steps_examples import loss_colour
 from scaling.fitting import resampling
 from scaling.laws import critical_batch, least_steps
@@ -182,7 +182,7 @@ def judged(fit, points):
     """The :class:`Finding`: whether steps and examples to a loss fall with N; ``fit`` adjusted the points."""
     paper = "both fall with N"
     if not wording.certified(fit):
-        return untold(paper, f"the fit of B_crit is not certified, since {wording.reasons(fit)}")
+        return untold(paper, uncertified(fit, "B_crit"))
     steps = [point for point in points if point["of"] == "S"]
     found = slope(steps, "loss")
     value, low, high = (wording.readable(found[key]) for key in ("value", "low", "high"))
