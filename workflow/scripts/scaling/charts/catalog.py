@@ -275,7 +275,7 @@ FIGURES = {
         TRAINING,
         ("learning_rate",),
         ("runs",),
-        paper=("equation D.1",),
+        paper=("Equation D.1",),
         claim="The best learning rate falls with model size by a simple rule",
     ),
     "extrapolation": Figure(
@@ -283,7 +283,7 @@ FIGURES = {
         TRAINING,
         ("size",),
         ("runs", "curves"),
-        paper=("section 1.1",),
+        paper=("Section 1.1",),
         claim="The end of a learning curve can be told from its beginning",
     ),
     "N_opt": Figure("Best model size for a compute budget", FRONTIER, ("size",), ("runs",), ("N_opt",)),

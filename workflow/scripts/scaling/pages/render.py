@@ -14,7 +14,7 @@ from scaling.charts import drawing, wording
 TEMPLATES = Path(__file__).parent / "templates"
 SYMBOL = re.compile(r"\b([A-Za-zα-ω])_([A-Za-z0-9]+\b|∞)")
 CODE = re.compile("`([^`]+)`")
-POWER = re.compile(r"\^(?:(\w+)|\(((?:[^()]|\([^()]*\))+)\))")
+POWER = re.compile(r"\^(?:(−?\d+(?:\.\d+)?|\w+)|\(((?:[^()]|\([^()]*\))+)\))")
 RAISED = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 

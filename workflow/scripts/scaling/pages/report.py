@@ -3,7 +3,6 @@
 from scaling.charts import catalog, drawing, findings
 from scaling.pages import content
 
-VERDICTS = (findings.HOLDS, findings.PARTLY, findings.FAILS, findings.OPEN)
 ABSENT = "not in this study"
 CELLS = ("paper", "measured", "reason")
 
@@ -48,22 +47,22 @@ def place(labels):
     """Where the paper shows a figure: 'Figure 9', 'Figures 1 left and 2 right', 'Equation D.1'; or ''."""
     numbered = [label for label in labels if label[0].isdigit()]
     if not numbered:
-        return "".join(labels).capitalize()
+        return "".join(labels)
     return f"Figure{'s' if len(numbered) > 1 else ''} {' and '.join(numbered)}"
 
 
 def verdicts(summary):
     """How many of the claims of ``summary`` hold, in a sentence."""
-    counts = {verdict: sum(row["verdict"] == verdict for row in summary) for verdict in (*VERDICTS, ABSENT)}
     words = {
-        findings.HOLDS: "hold",
-        findings.PARTLY: "hold in part",
-        findings.FAILS: "do not hold",
-        findings.OPEN: "cannot be told",
-        ABSENT: "need experiments that are not in this study",
+        findings.HOLDS: "hold at this scale",
+        findings.PARTLY: "in part",
+        findings.FAILS: "not",
+        findings.OPEN: "left open",
+        ABSENT: "left to experiments that are not in this study",
     }
-    told = [f"{count} {words[verdict]}" for verdict, count in counts.items() if count]
-    return f"Of the {len(summary)} claims of the paper's summary, at this scale {', '.join(told)}."
+    verdicts = [row["verdict"] for row in summary]
+    told = [f"{verdicts.count(v)} {said}" for v, said in words.items() if v in (findings.HOLDS, *verdicts)]
+    return f"Of the {len(summary)} claims of the paper's summary {', '.join(told)}."
 
 
 def markdown(summary):
