@@ -121,6 +121,8 @@ def test_verdicts_on_the_page_are_those_of_the_table_of_findings(smoke, browser)
     for row, line in zip(rows, lines, strict=True):
         verdict = row.find_element(By.CSS_SELECTOR, ".verdict").get_attribute("data-verdict")
         assert line.split(" | ")[-1].lower().startswith(verdict)
+        for cell in row.find_elements(By.CSS_SELECTOR, "th, td"):
+            assert cell.rect["x"] + cell.rect["width"] <= 400, "can be read without scrolling"
 
 
 def test_exponents_on_the_page_are_those_of_the_fits(smoke, browser):
