@@ -36,6 +36,7 @@ rule study:
     conda:
         "../../envs/scaling.yaml"
     params:
+        version=versions.RULES["study"],
         config=json.dumps({key: value for key, value in config.items() if key != "execution"}),
     message:
         "Write down the study"
