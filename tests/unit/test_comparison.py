@@ -86,6 +86,30 @@ def test_mean_leaves_out_what_is_not_known_and_has_an_interval_from_three_runs_o
         assert math.isnan(comparison.mean(values)["low"]), values
 
 
+def test_the_line_brings_the_error_of_the_runs_it_lies_between():
+    losses = np.array([4.0, 4.0])
+    assert comparison.of_line([1, 100], losses, [1], 0.02) == pytest.approx(0.5)
+    for at in ([10], [10, 10, 10], [10, 1e4]):
+        assert comparison.of_line([1, 100], losses, at, 0.02) == pytest.approx(0.5 / 2**0.5)
+    assert comparison.of_line([1, 100], losses, [1e4], 0.02) == 0
+    alone = comparison.mean([1.0, 2.0, 3.0, 4.0])
+    wider = comparison.mean([1.0, 2.0, 3.0, 4.0], common=0.7)
+    assert wider["high"] - 2.5 == pytest.approx(math.hypot(alone["high"] - 2.5, 1.645 * 0.7), rel=1e-3)
+    assert 2.5 - wider["low"] == pytest.approx(math.hypot(2.5 - alone["low"], 1.645 * 0.7), rel=1e-3)
+
+
+def test_intervals_of_gaps_cover_zero_about_as_often_as_they_say():
+    random, covered, at = np.random.default_rng(0), 0, np.repeat(N[[1, 3, 5]], 3)
+    for seed in range(200):
+        line = power(N) * np.exp(random.normal(0, 0.005, len(N)))
+        beside = power(at) * np.exp(random.normal(0, 0.005, len(at)))
+        common = comparison.of_line(N, line, at, 0.005 * line.mean())
+        gaps = comparison.above(N, line, at, beside)
+        found = comparison.mean(gaps, common=common, resamples=300, seed=seed)
+        covered += found["low"] <= 0 <= found["high"]
+    assert 0.84 < covered / 200 < 0.96
+
+
 def test_intervals_of_means_cover_about_as_often_as_they_say():
     random, trials = np.random.default_rng(0), 300
     hits = 0
@@ -462,6 +486,15 @@ def test_without_losses_by_position_the_final_losses_are_drawn_and_nothing_is_to
     assert drawn.finding.verdict == OPEN
     assert "0 LSTM" in drawn.finding.because
     assert "<svg" in drawing.svg(drawing.specification(drawn))
+
+
+def test_lstms_beyond_all_transformers_have_no_gap(changed):
+    for run in changed["runs"]:
+        run["N"] *= 1000 if run["architecture"] == "lstm" else 1
+    drawn = drawing.draw("architectures", changed, {})
+    assert drawn.finding.verdict == OPEN
+    assert "equal N by an unknown amount on average (12 runs beyond the line left out)" in drawn.caption
+    assert "nan" not in drawn.caption
 
 
 def test_other_contexts_and_losses_that_are_not_numbers_are_left_out(changed):

@@ -24,6 +24,7 @@ from scaling.charts import (
     wording,
 )
 from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY
+from scaling.laws import SEED_NOISE
 
 FIGURES = (
     "critical_batch", "steps_examples", "loss_vs_Cmin", "N_opt_Cmin", "split", "off_optimum",
@@ -175,7 +176,7 @@ def on_hyperbola(level, B):
     return level["S_min"] + level["E_min"] / B
 
 
-@pytest.mark.parametrize(("noise", "verdict"), [(0.0, HOLDS), (0.02, HOLDS), (0.2, PARTLY), (3.0, FAILS)])
+@pytest.mark.parametrize(("noise", "verdict"), [(0.0, HOLDS), (0.02, HOLDS), (0.2, PARTLY), (3.0, OPEN)])
 def test_hyperbolas_must_be_close_and_closer_than_powers(noise, verdict, fits, find):
     rescanned(fits, lambda level, B, random: on_hyperbola(level, B) * np.exp(random.normal(0, noise)))
     found = find("steps_examples", fits)
@@ -261,6 +262,8 @@ REST, FALLING, UNSURE, RISING = (0.0, 0.03, 0.08), (-0.3, -0.2, -0.1), (-0.1, 0.
         (SIZE, UNSURE, PARTLY),
         (ONLY_MORE, REST, PARTLY),
         (NOT_MOST, REST, PARTLY),
+        (NOT_MOST, UNSURE, OPEN),
+        (ONLY_MORE, UNSURE, FAILS),
         (ONLY_MORE, RISING, FAILS),
         (LESS, REST, FAILS),
     ],
@@ -321,6 +324,7 @@ def road(fits, name, p_N, p_B=0.24, p_S=0.03):
         ([LESS], [LESS], FAILS),
         ([SIZE, 0.03, 0.24], [SIZE, 0.03, 0.24], FAILS),
         ([SIZE, 0.9], [SIZE], PARTLY),
+        ([SIZE, 0.1, 0.105], [SIZE, 0.1, 0.105], PARTLY),  # in another order, not by their intervals
     ],
 )
 def test_most_of_a_budget_goes_to_size_by_both_roads(envelope, law, verdict, fits, find):
@@ -364,7 +368,9 @@ def test_a_study_that_counts_otherwise_cannot_tell(fits, find):
         ((0.05, 0.1, 0.2), (1.8, 2.2, 3), False, PARTLY),
         ((0.01, 0.1, 0.2), (1.8, 2.2, 3), True, PARTLY),
         ((0.05, 0.1, 0.2), (1.1, 2.2, 3), True, PARTLY),
-        ((0.01, 0.1, 0.2), (1.1, 2.2, 3), True, FAILS),
+        ((0.01, 0.1, 0.2), (1.1, 2.2, 3), True, OPEN),
+        ((0.001, 0.01, 0.015), (1.1, 2.2, 3), True, FAILS),
+        ((0.01, 0.1, 0.2), (0.7, 0.8, 0.9), True, FAILS),
     ],
 )
 def test_best_size_stops_far_off_and_sizes_near_it_are_cheap(excess, largest, covered, verdict, fits, find):
@@ -430,6 +436,7 @@ VALLEY, DOWN, BACK, FLAT = (5, 4.6, 4.5, 4.7), (5, 4.7, 4.4, 4.1), (5, 4.4, 4.1,
         (panel(DOWN[::-1]), panel(DOWN), PARTLY),
         (panel(VALLEY), panel(BACK), FAILS),
         (panel(DOWN), panel(FLAT), OPEN),
+        (panel(FLAT), panel(DOWN), PARTLY),
         (panel(VALLEY), [], OPEN),
         ([], panel(DOWN), OPEN),
     ],
@@ -451,8 +458,8 @@ def test_counts_are_of_the_points_that_are_drawn(study, fits, find):
     computes = {row["value"] for row in rows if row["fixed"] == "C_min"}
     for value in computes:
         found = [row for row in rows if (row["fixed"], row["value"]) == ("C_min", value)]
-        lowest = min(found, key=lambda row: row["y"])["x"]
-        best += min(row["x"] for row in found) < lowest < max(row["x"] for row in found)
+        ends = [pick(found, key=lambda row: row["x"])["y"] for pick in (min, max)]
+        best += min(row["y"] for row in found) < min(ends) - SEED_NOISE
     assert f"inside at {best} of {len(computes)} C_min" in find("loss_vs_N_fixed", fits).measured
 
 
@@ -571,8 +578,8 @@ def test_lines_that_do_not_meet_speak_against_it_if_no_interval_lets_them(alpha_
     found = find("crossing", fits)
     assert found.verdict == verdict
     if verdict == FAILS:
-        assert "C_min^−0.0180 at the slowest" in found.because
-        assert "C_min^−0.0140 at the fastest" in found.because
+        assert "C_min^(−0.0180) at the slowest" in found.because
+        assert "C_min^(−0.0140) at the fastest" in found.because
         assert findings.interval(fits["L_Cmin"]["parameters"]["alpha_C"]) in found.measured
     else:
         assert found.because == "L(D) falls no slower than L(C_min)"

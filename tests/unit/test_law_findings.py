@@ -9,6 +9,7 @@ import simulated
 from scaling import selections
 from scaling.charts import catalog, drawing, findings, logarithm, shape, transfer, transfer_vs_N
 from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY
+from scaling.provenance import UserError
 
 OF_LAWS = {
     "learning_curves": "L_C",
@@ -227,6 +228,16 @@ def test_shape_holds_in_part_where_some_proportions_matter(study):
     assert shaped(study, dict.fromkeys(shape.PROPERTIES, 4.2), se=0.05).verdict == OPEN
 
 
+def test_shape_leaves_out_networks_that_have_no_such_proportions(study):
+    tables = copy.deepcopy(study["tables"])
+    whole = drawing.draw("shape", tables, {})
+    lstm = next(run for run in tables["runs"] if run["experiments"] == ["shape"])
+    tables["runs"].append(lstm | {"run": "lstm", "architecture": "lstm", "d_ff": None, "n_head": None})
+    assert drawing.draw("shape", tables, {}).caption == whole.caption
+    with pytest.raises(UserError, match="no Transformer"):
+        drawing.draw("shape", {"runs": tables["runs"][-1:]}, {})
+
+
 def test_two_shapes_tell_nothing(study):
     runs = drawing.converged(study["tables"]["runs"], "shape")
     base, panels = shape.arranged(runs)
@@ -315,6 +326,15 @@ def test_loss_on_other_text_falls_with_size_where_its_slope_does(study):
     assert " to +0.0100, test split −0.0" in found.measured
     flat = drawing.draw("transfer_vs_N", text(study, lambda name, loss, N: 4.0), {})
     assert flat.finding.verdict == FAILS
+
+
+def test_slopes_of_other_text_that_are_lost_in_noise_leave_it_open():
+    def number(value, half):
+        return {"value": value, "low": value - half, "high": value + half}
+
+    slopes = {transfer_vs_N.TEST: number(-0.06, 0.01), "code": number(-0.04, 0.1)}
+    assert transfer_vs_N.finding(slopes, {"code": number(0.02, 0.1)}).verdict == OPEN
+    assert transfer_vs_N.finding(slopes, {"code": number(0.02, 0.01)}).verdict == FAILS
 
 
 def test_slopes_of_other_text_have_the_intervals_of_the_truth(study):

@@ -151,6 +151,10 @@ def test_error_of_early_positions_is_that_of_their_windows():
     assert np.mean(errors) == pytest.approx(np.std(means), rel=0.15)
 
 
+def test_a_context_one_longer_has_no_neighbours_to_tell_the_scatter():
+    assert positions.sampling_error(np.linspace(4, 3, 9), 0.02, 8) == pytest.approx(0.02)
+
+
 # --- rows -----------------------------------------------------------------------------------------------
 
 
@@ -194,7 +198,17 @@ def test_losses_that_do_not_fall_with_position_fail(tables):
     figure = drawn("positions", tables)
     assert figure.finding.verdict == findings.FAILS
     assert "does not lie whole above zero" in figure.finding.because
+    assert "a constant misses" in figure.finding.because
     assert "fit" not in dict(figure.data)
+
+
+def test_a_power_that_cannot_be_told_from_a_logarithm_leaves_it_open(tables):
+    noise = np.random.default_rng(7).normal(0, 0.1, 128)
+    set_profiles(tables, lambda run: (5 - 0.4 * np.log(T) + noise)[: run["n_ctx"]])
+    finding = drawn("positions", tables).finding
+    assert finding.verdict == findings.OPEN
+    assert "does not lie whole above zero" in finding.because
+    assert "a constant" not in finding.because
 
 
 def test_two_sizes_cannot_tell(tables):
@@ -291,6 +305,12 @@ def test_the_verdict_goes_with_slopes_and_with_the_short_context(falls, better, 
     assert ("at T = 1" in finding.because) == (falls is not_at_first)
     words = {0.1: "is lower", -0.1: "is higher", 0.0: "neither"}
     assert words[better] in finding.because
+
+
+def test_slopes_and_differences_lost_in_noise_leave_it_open(tables):
+    random = np.random.default_rng(9)
+    set_profiles(tables, lambda run: random.uniform(3, 4) + np.zeros(run["n_ctx"]))
+    assert drawn("positions_vs_N", tables).finding.verdict == findings.OPEN
 
 
 def test_the_difference_is_that_of_pairs_alike_but_for_the_context(tables):

@@ -198,6 +198,15 @@ def test_the_papers_rule_is_drawn_where_it_lies_among_the_rates(tables):
     assert "outside these rates: 0.0023 at the smallest N" in figure.caption
 
 
+def test_runs_of_another_optimizer_are_no_seeds_of_a_rate(tables):
+    runs = of(tables, "learning_rate")
+    curves = learning_rate.by_size(drawing.converged(runs, "learning_rate"))
+    others = [{**run, "run": f"{run['run']}-w", "optimizer": "adamw"} for run in runs]
+    seeds = [{**run, "run": f"{run['run']}-1", "seed": 1} for run in runs]
+    assert len(learning_rate.by_size(runs + others)) == 2 * len(curves)
+    assert len(learning_rate.by_size(runs + seeds)) == len(curves)
+
+
 def test_one_rate_a_size_is_no_figure(tables):
     tables["runs"] = [run for run in of(tables, "learning_rate") if run["learning_rate"] == 0.011]
     with pytest.raises(UserError, match="two rates"):
@@ -229,6 +238,7 @@ def far(value, names):
         (far(0.04, ["wsd"]), findings.HOLDS, "stable until the last 20 %"),
         (far(0.06, ["wsd"]), findings.PARTLY, "stable until the last 20 %"),
         (far(-0.3, ["linear"]), findings.FAILS, "linear"),
+        (lambda run: 0.1, findings.FAILS, ""),  # alike, and far from the base
         (far(2.0, ["constant", "inverse_sqrt"]), findings.HOLDS, ""),
     ],
 )
@@ -304,6 +314,19 @@ def test_runs_that_differ_in_more_than_the_schedule_are_left_out(tables):
     figure = drawn("schedules", tables)
     assert stray["run"] not in {row["run"] for row in dict(figure.data)["measured"]}
     assert "1 run that" in figure.caption
+    stray |= {"S": simulated.S, "optimizer": "adamw"}
+    assert "1 run that" in drawn("schedules", tables).caption
+
+
+def test_a_schedule_counts_as_far_as_its_run_went(tables):
+    run = next(run for run in of(tables, "schedule") if run["schedule"] == "constant")
+    run |= {"status": "stopped", "steps": simulated.S // 2}
+    data = dict(drawn("schedules", tables).data)
+    (row,) = (row for row in data["measured"] if row["run"] == run["run"])
+    assert row["x"] == pytest.approx(
+        run["learning_rate"] * sum(share(step, run) for step in range(run["steps"]))
+    )
+    assert max(row["x"] for row in data["rate"] if row["name"] == "constant") == run["steps"]
 
 
 def test_diverged_schedules_are_told(tables):

@@ -5,6 +5,7 @@ few runs are left to know one.
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -49,15 +50,32 @@ def above(x, losses, at, beside):
     return 100 * (np.asarray(beside, dtype=float) / interpolate(x, losses, at) - 1)
 
 
-def mean(values, *, resamples=RESAMPLES, seed=0):
-    """The mean of ``values`` (runs,), NaN left out, with its interval from resampling runs."""
+def of_line(x, losses, at, noise):
+    """Standard error, per cent, that the line itself brings to the mean of :func:`above` at ``at`` (m,).
+
+    Its runs are off by ``noise`` nats each, and all that lies at one place is held against the same few of
+    them, which resampling what lies there does not show. 0 where nothing lies inside the line's range.
+    """
+    weights = np.log(interpolate(x, np.exp(np.eye(len(x))), at))
+    weights = weights[np.isfinite(weights[:, 0])]
+    return 100 * noise * float(np.linalg.norm(weights.mean(0) / losses)) if len(weights) else 0.0
+
+
+def mean(values, *, common=0.0, resamples=RESAMPLES, seed=0):
+    """The mean of ``values`` (runs,), NaN left out, with its interval from resampling runs.
+
+    ``common`` is a standard error that all have in common, which is added in quadrature.
+    """
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
     runs = len(values)
     if not runs:
         return {"value": math.nan, "low": math.nan, "high": math.nan, "runs": 0}
     drawn = draw(runs, resamples, seed) @ values / runs
-    return {**interval(np.concatenate([[values.mean()], drawn]), runs, 1), "runs": runs}
+    found = interval(np.concatenate([[values.mean()], drawn]), runs, 1)
+    value, reach = found["value"], NormalDist().inv_cdf(0.5 + INTERVAL / 2) * common
+    low, high = (math.hypot(value - found[end], reach) for end in ("low", "high"))
+    return {"value": value, "low": value - low, "high": value + high, "runs": runs}
 
 
 # --- one line for all depths ----------------------------------------------------------------------------
@@ -185,14 +203,18 @@ def parts(n_ctx):
     return max(1, round(n_ctx * EARLY)), max(1, round(n_ctx * LATE))
 
 
-def growth(x, early_late, at, beside, *, resamples=RESAMPLES, seed=0):
+def growth(x, early_late, at, beside, *, noise=0.0, resamples=RESAMPLES, seed=0):
     """Gaps of runs to the line of others at equal N, early and late in the context, and how they grow.
 
     ``x`` (n,) and ``early_late`` (n, 2) are the line's, ``at`` (m,) and ``beside`` (m, 2) those of the runs
     beside it. A dict of ``early``, ``late`` and ``growth`` (late less early), means over the runs inside the
-    line's range, in per cent; the three come of the same draws.
+    line's range, in per cent; the three come of the same draws. The line's runs are off by ``noise``
+    nats, early as late, so that growth knows nothing of it.
     """
     early, late = above(x, early_late, at, beside).T
-    options = {"resamples": resamples, "seed": seed}
-    gaps = {"early": early, "late": late, "growth": late - early}
-    return {name: mean(values, **options) for name, values in gaps.items()}
+    own = [of_line(x, losses, at, noise) for losses in np.asarray(early_late, dtype=float).T]
+    gaps = {"early": (early, own[0]), "late": (late, own[1]), "growth": (late - early, 0.0)}
+    return {
+        name: mean(values, common=error, resamples=resamples, seed=seed)
+        for name, (values, error) in gaps.items()
+    }

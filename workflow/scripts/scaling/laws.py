@@ -29,7 +29,7 @@ REFIT = "Besiroglu et al. 2024"
 PORIAN = "Porian et al. 2024"
 
 SEED_NOISE = 0.02
-"""Nats by which the paper's losses differ between seeds (section 4.3)."""
+"""Nats by which the paper's losses differ between seeds (section 4.2)."""
 RUN_TO_RUN = 0.05
 """Nats by which they differ between runs whose learning-rate schedules do (appendix D.6)."""
 

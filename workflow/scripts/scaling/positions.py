@@ -172,7 +172,8 @@ def sampling_error(losses, loss_se, upto):
     past ``upto`` tell how much one position scatters; what loss_se holds beyond that is common to the
     positions of a window.
     """
-    within = (np.diff(losses[upto:]) ** 2).mean() / 2
+    steps = np.diff(losses[upto:])
+    within = (steps**2).mean() / 2 if len(steps) else 0.0
     between = max(loss_se**2 - within / len(losses), 0.0)
     return math.sqrt(between + within / upto)
 

@@ -6,7 +6,7 @@ import altair as alt
 
 from scaling.charts import findings, fitted, theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, untold
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
 
 PANELS = {
     "N": ("N_opt_Cmin", f"best {theme.N_TITLE}"),
@@ -148,8 +148,9 @@ def undrawn(names, found):
 def judged(fits, found):
     """The :class:`Finding`: whether p_N is the paper's and p_S hardly above 0, by the points.
 
-    p_N is where its interval contains the paper's and lies above MOST; below MOST the claim fails. It holds
-    in full only where the other road, the optimum of L(N, S_min), disagrees on neither.
+    p_N is where its interval contains the paper's and lies above MOST; below MOST the claim fails. It fails
+    too where neither is so and an interval rules one of them out; intervals too wide for either leave it
+    open. It holds in full only where the other road, the optimum of L(N, S_min), disagrees on neither.
     """
     numbers = {}
     for quantity, (law, _) in PANELS.items():
@@ -161,7 +162,8 @@ def judged(fits, found):
     size, steps = numbers["N"], numbers["S"]
     near = size["low"] <= size["published"] <= size["high"]
     grows, rests = near and size["low"] > MOST, steps["high"] <= HARDLY
-    verdict = FAILS if size["high"] < MOST else (FAILS, PARTLY, HOLDS)[grows + rests]
+    neither = OPEN if near and steps["low"] <= HARDLY else FAILS
+    verdict = FAILS if size["high"] < MOST else (neither, PARTLY, HOLDS)[grows + rests]
     apart = [
         f"{roads['symbol']} is {fitted.told(roads['law'])} by the optimum of L(N, S_min), which disagrees"
         for roads in map(found.get("exponents", {}).get, PANELS)

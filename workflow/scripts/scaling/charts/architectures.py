@@ -10,7 +10,8 @@ from scaling import positions
 from scaling.charts import beside, theme, wording
 from scaling.charts.drawing import Drawing
 from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
-from scaling.comparison import early_and_late, growth, mean, parts
+from scaling.comparison import early_and_late, growth, parts
+from scaling.laws import SEED_NOISE
 from scaling.trends import known
 
 PAPER = "the same early in the context; LSTMs stop improving within 100 tokens, Transformers go on"
@@ -29,7 +30,7 @@ def draw(tables, fits):
     """The :class:`Drawing`, from the tables runs and evaluations."""
     line = beside.transformers(tables["runs"])
     runs = beside.others(tables["runs"], "lstm", REMEDY)
-    gaps = beside.gaps(line, runs)
+    gaps, gap = beside.gaps(line, runs), beside.gap(line, runs)
     curves = by_position(tables["evaluations"], line, runs)
     shown = pairs(curves)
     series = {L: f"LSTM, {wording.counted(L, 'layer')}" for L in sorted({run["n_layer"] for run in runs})}
@@ -49,8 +50,8 @@ def draw(tables, fits):
         f"Left: final test loss of {wording.counted(len(runs), 'LSTM')} beside "
         f"{wording.counted(len(line), 'Transformer')}{beside.depths(line)}. {theme.bars(left)}"
         f"The LSTMs' differs from the Transformers' line at equal N by "
-        f"{beside.percent(mean(gaps), name=f'{beside.interval_words()} ')} on average{beside.beyond(gaps)}. "
-        f"{told(shown, found, curves)}"
+        f"{beside.percent(gap, name=f'{beside.interval_words()} ')} on average{beside.beyond(gaps)}. "
+        f"{beside.of_noise()} {told(shown, found, curves)}"
     )
     description = (
         "Left, test loss against model size, both logarithmic. "
@@ -60,7 +61,7 @@ def draw(tables, fits):
         **dict.fromkeys(("color", "shape", "fill", "stroke", "strokeDash"), "independent")
     )
     data = (("final", left), *([("position", right)] if right else []))
-    return Drawing(chart, description, caption, data, finding(mean(gaps), found, curves))
+    return Drawing(chart, description, caption, data, finding(gap, found, curves))
 
 
 # --- by position ----------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def grown(curves):
     ends = []
     for part in (transformers, lstms):
         ends += [[run["N"] for run, _ in part], early_and_late([losses for _, losses in part])]
-    return growth(*ends)
+    return growth(*ends, noise=SEED_NOISE)
 
 
 # --- in words -------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """What the charts of runs beside the Transformers of `size` share: series of losses, and gaps in words."""
 
+import math
 from functools import partial
 
 import altair as alt
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import converged
-from scaling.comparison import above
+from scaling.comparison import above, mean, of_line
+from scaling.laws import SEED_NOISE
 from scaling.provenance import UserError
 from scaling.rows import column
 from scaling.selections import INTERVAL
@@ -61,6 +63,13 @@ def gaps(line, runs, x=lambda run: run["N"]):
     return above(places[0], column(line, "test_loss"), places[1], column(runs, "test_loss"))
 
 
+def gap(line, runs, x=lambda run: run["N"]):
+    """The mean of :func:`gaps` with its interval, the noise of the line's own runs in it."""
+    places = [[x(run) for run in part] for part in (line, runs)]
+    common = of_line(places[0], column(line, "test_loss"), places[1], SEED_NOISE)
+    return mean(gaps(line, runs, x), common=common)
+
+
 def panel(rows, every, title, mark, label=wording.si, lines=()):
     """Loss against x, both logarithmic: the ``rows`` of :func:`point` by series, each with its line.
 
@@ -88,8 +97,10 @@ def panel(rows, every, title, mark, label=wording.si, lines=()):
 def percent(number, places=1, name=""):
     """A difference in per cent with its interval, if it has one: '+1.2 % (+0.3 to +2.1)'.
 
-    ``name`` is what stands before the interval in its brackets.
+    ``name`` is what stands before the interval in its brackets. A mean of no runs is 'an unknown amount'.
     """
+    if not math.isfinite(number["value"]):
+        return "an unknown amount"
     value, *ends = (
         wording.signed(number[key], places)
         for key in ("value", "low", "high")
@@ -106,6 +117,11 @@ def size(number, places=2):
 def interval_words():
     """'90 % interval', as captions call what stands in brackets."""
     return f"{wording.percent(INTERVAL)} interval"
+
+
+def of_noise():
+    """What a caption says of what is in its intervals."""
+    return f"Intervals are from resampling these runs and from {SEED_NOISE:g} nats of noise in the others'."
 
 
 def beyond(values):

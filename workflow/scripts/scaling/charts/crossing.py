@@ -266,9 +266,9 @@ def apart(fits, crossing, paper):
     if alpha_C["high"] >= slowest:
         return untold(paper, wording.greek(crossing["missing"]))
     because = (
-        f"L(D) of the efficient runs falls as C_min^−{wording.readable(slowest)} at the slowest, by the ends "
-        f"of the intervals of α_D and p_D, and L(C_min) as C_min^−{wording.readable(alpha_C['high'])} at the "
-        "fastest, so that they do not meet"
+        f"L(D) of the efficient runs falls as C_min^(−{wording.readable(slowest)}) at the slowest, by the "
+        "ends of the intervals of α_D and p_D, and L(C_min) as "
+        f"C_min^(−{wording.readable(alpha_C['high'])}) at the fastest, so that they do not meet"
     )
     measured = "; ".join(map(findings.interval, (alpha_C, alpha_D, p_D)))
     return Finding(paper, measured, FAILS, because)

@@ -9,13 +9,14 @@ from scaling import rates
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing, converged
 from scaling.charts.findings import FAILS, HOLDS, OPEN, Finding
+from scaling.charts.schedules import FIELDS, SETTING, values
 from scaling.fitting.fit import FEWEST
 from scaling.laws import SEED_NOISE
 from scaling.provenance import UserError
 from scaling.rows import finite
 from scaling.selections import INTERVAL
 
-ALIKE = ("architecture", "n_layer", "d_model", "d_ff", "n_head", "reuse", "n_ctx", "D", "B", "S", "schedule")
+ALIKE = (*SETTING, *(field for field in FIELDS if field != "learning_rate"))
 """What the runs of one curve share; more seeds of a rate are averaged."""
 LINES = POWER, LOGARITHM, PUBLISHED = "a power of N", "a − b ln N", "the paper's a − b ln N"
 KINDS = INNER, EDGE = "minimum", "at or beyond an edge"
@@ -58,7 +59,7 @@ def by_size(runs):
     """Pairs (run, points) in order of N: a run that tells the size, and a row for each of its rates x."""
     groups = {}
     for run in runs:
-        key = tuple(run.get(field) for field in ALIKE)
+        key = values(run, ALIKE)
         groups.setdefault(key, {}).setdefault(run["learning_rate"], []).append(run)
     curves = []
     for at in groups.values():

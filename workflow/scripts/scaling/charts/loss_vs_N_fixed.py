@@ -158,9 +158,9 @@ def judged(fit, points):
     else:
         verdict = HOLDS if (inner, falls) == (computes, steps) else PARTLY
     because = (
-        f"at {inner} of {computes} fixed C_min the best size is neither the smallest nor the largest of "
-        f"those that reached it; at {falls} of {steps} fixed S_min the loss falls with N, and at {worse} the "
-        f"largest size does worse than another, by more than the noise of seeds, {SEED_NOISE:g} nats"
+        f"at {inner} of {computes} fixed C_min a size is better than the smallest and the largest of those "
+        f"that reached it; at {falls} of {steps} fixed S_min the loss falls with N, and at {worse} the "
+        f"largest size does worse than another, each by more than the noise of seeds, {SEED_NOISE:g} nats"
     )
     measured = (
         f"best N inside at {inner} of {computes} C_min; at fixed S_min L ∝ N^s, s = {value} ({low} to {high})"
@@ -175,9 +175,9 @@ def by_value(points):
 
 
 def inside(points):
-    """Whether the lowest loss of points in order of N is neither the first nor the last."""
+    """Whether the lowest loss of points in order of N lies below the first and the last, beyond the noise."""
     losses = [point["y"] for point in points]
-    return 0 < losses.index(min(losses)) < len(losses) - 1
+    return min(losses) < min(losses[0], losses[-1]) - SEED_NOISE
 
 
 def tally(rows):

@@ -8,7 +8,7 @@ import numpy as np
 from scaling.allocation import CONVERGED
 from scaling.charts import fitted, theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, uncertified, untold
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, uncertified, untold
 from scaling.laws import LAWS, efficient_excess
 
 COSTS = {"compute": "compute, relative to the best size's", "steps": "steps, relative to the best size's"}
@@ -147,8 +147,9 @@ def judged(fit, off):
     """The :class:`Finding`: whether the best size stops far from convergence, and sizes near it cost little.
 
     Far: the interval of α_N/α_S lies above what the paper calls converged. Little: sizes that cost no more
-    than is tolerated span SPAN times, between the inner ends of the intervals of both. In full only where
-    L(N, S_min), which all of it follows from, forecasts the largest tenth of compute.
+    than is tolerated span SPAN times, between the inner ends of the intervals of both. Where neither is so it
+    fails if an interval rules one of them out, and is open if none does. In full only where L(N, S_min),
+    which all of it follows from, forecasts the largest tenth of compute.
     """
     stops = LAWS["L_NSmin"].derived["excess"].published
     if "missing" in off:
@@ -171,7 +172,8 @@ def judged(fit, off):
     )
     span = ends[1]["low"] / ends[0]["high"]
     far, wide = excess["low"] > CONVERGED, span >= SPAN
-    verdict = (FAILS, PARTLY, HOLDS)[far + wide]
+    possible = excess["high"] > CONVERGED and ends[1]["high"] / ends[0]["low"] >= SPAN
+    verdict = (OPEN if possible else FAILS, PARTLY, HOLDS)[far + wide]
     if verdict == HOLDS and not fit["holdout"]["covered"]:
         verdict = PARTLY
     because = (

@@ -14,7 +14,7 @@ from scaling.provenance import UserError
 from scaling.rows import finite
 
 LARGER = 8
-"""Times the model whose need of data the paper tells: about five times the data (section 4.2)."""
+"""Times the model whose need of data the paper tells: about five times the data (section 1.1)."""
 COLLAPSED, SCATTERED = 0.9, 0.5
 """Shares of the variance of ln(1 + δL): one curve that explains so much is one, or so little is none."""
 TOLERATED = 0.02

@@ -146,8 +146,9 @@ def steps_panel(run, rows, n_ctx):
 def found(runs, losses, powers):
     """The finding: the largest model's exponent lies above zero, and exponents rise with N.
 
-    HOLDS with both intervals whole above zero, PARTLY with one of them, FAILS with neither; OPEN where sizes
-    or positions are too few.
+    HOLDS with both intervals whole above zero, PARTLY with one of them. With neither FAILS where one lies
+    whole below, or where at the largest model a constant misses bins left out of the fit by no more than a
+    power does; OPEN where none of this is so, and where sizes or positions are too few.
     """
     if powers is None:
         few = f"a context of {losses.shape[1]} positions is too short for a power to be fitted"
@@ -170,7 +171,12 @@ def found(runs, losses, powers):
     second = f"the exponent {way} with N ({per_decade} per tenfold N)"
     drop = positions.whole_drop(losses)
     third = f"the whole drop is {drop[0]:.2f} nats at the smallest N and {drop[-1]:.2f} at the largest"
-    verdict = {2: HOLDS, 1: PARTLY, 0: FAILS}[power + rising]
+    missed = positions.left_out(losses[-1:])
+    flat = bool(missed[positions.FLAT][0] <= missed[positions.POWER][0])
+    against = flat or powers.high[-1] < 0 or rise["high"] < 0
+    verdict = {2: HOLDS, 1: PARTLY, 0: FAILS if against else OPEN}[power + rising]
+    if flat:
+        third += ", where a constant misses bins left out of the fit by no more than a power"
     joint = "and" if power == rising else "but"
     return Finding(PAPER, measured, verdict, f"{first}, {joint} {second}; {third}")
 
@@ -205,8 +211,8 @@ def sentences(runs, powers, losses, parts, watched, during):
         )
         exponents = f" Exponents, with {wording.percent(INTERVAL)} intervals: {told}." if told else ""
         law = (
-            f"; heavier lines: L_∞ + a·T^−α, fitted to all positions, at the {count} of them whose α and its "
-            f"interval lie above zero, where a power is a logarithm.{exponents} Bins left out "
+            f"; heavier lines: L_∞ + a·T^(−α), fitted to all positions, at the {count} of them whose α and "
+            f"its interval lie above zero, where a power is a logarithm.{exponents} Bins left out "
             f"of the fit are missed by {missed[positions.POWER]:.3f} nats (rms, mean of all sizes), by "
             f"{missed[positions.PLAIN]:.3f} by a power without L_∞, {missed[positions.LOGARITHM]:.3f} by a "
             f"logarithm and {missed[positions.FLAT]:.3f} by a constant."

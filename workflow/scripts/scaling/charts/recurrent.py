@@ -1,12 +1,10 @@
 """Recurrent Transformers beside standard ones, at equal N and compute. Kaplan et al. 2020, figure 17."""
 
 import altair as alt
-import numpy as np
 
 from scaling.charts import beside, theme, wording
 from scaling.charts.drawing import Drawing
 from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
-from scaling.comparison import mean
 from scaling.trends import known
 
 PAPER = "slightly better at equal N, slightly worse at equal compute"
@@ -43,28 +41,30 @@ def draw(tables, fits):
     mark = theme.category("series:N", [*series.values()], first=STANDARD)
     panels = [beside.panel(rows[against], every, AGAINST[against][1], mark) for against in AGAINST]
     gaps = {against: beside.gaps(line, runs, x) for against, (_, _, x) in AGAINST.items()}
-    found = {against: mean(values) for against, values in gaps.items()}
+    found = {against: beside.gap(line, runs, x) for against, (_, _, x) in AGAINST.items()}
     caption = (
         f"{wording.counted(len(runs), 'recurrent Transformer')}, whose weights are used several times, "
         f"beside {wording.counted(len(line), 'standard one')}{beside.depths(line)}; left, each weight "
         f"counted once, right, as often as it is used. {theme.bars(every)}Test loss above the line of "
         f"standard Transformers, with "
-        f"its {beside.interval_words()}: {told(runs, gaps)}."
+        f"its {beside.interval_words()}: {told(line, runs, gaps)}. {beside.of_noise()}"
     )
     description = f"Test loss against model size, weights counted once and as often as used. {caption}"
     chart = alt.concat(*panels, columns=2)
     return Drawing(chart, description, caption, (("measured", every),), finding(found))
 
 
-def told(runs, gaps):
+def told(line, runs, gaps):
     """The mean gap by reuse at equal N and at equal compute, a clause."""
-    reuse = np.array([run["reuse"] for run in runs])
+    by_times = {}
+    for run in runs:
+        by_times.setdefault(run["reuse"], []).append(run)
     parts = []
     for against, values in gaps.items():
         by_reuse = [
             f"{beside.percent(number)} for {times} uses"
-            for times in np.unique(reuse)
-            for number in [mean(values[reuse == times])]
+            for times, members in sorted(by_times.items())
+            for number in [beside.gap(line, members, AGAINST[against][2])]
             if number["runs"]
         ]
         parts.append(f"at equal {against} {', '.join(by_reuse) or 'not known'}{beside.beyond(values)}")

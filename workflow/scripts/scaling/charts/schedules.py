@@ -16,8 +16,12 @@ from scaling.training.schedules import share
 
 FIELDS = ("schedule", "warmup", "horizon", "final", "cooldown", "learning_rate")
 """Columns of a run that make up its schedule."""
-ALIKE = ("architecture", "n_layer", "d_model", "d_ff", "n_head", "reuse", "n_ctx", "dropout", "D", "B", "S")
-"""What else a run shares with the base, or is left out."""
+SETTING = (
+    "architecture", "n_layer", "d_model", "d_ff", "n_head", "d_attn", "reuse", "n_ctx", "tied", "precision",
+    "dropout", "D", "B", "S", "optimizer", "betas", "epsilon", "weight_decay", "clip",
+)  # fmt: skip
+"""Columns of a run that make up all but its schedule and its seed, which it shares with the base, or is left
+out."""
 KINDS = {
     "cosine": "cosine",
     "linear": "linear",
@@ -62,10 +66,10 @@ def grouped(runs):
     """
     every = {}
     for run in runs:
-        every.setdefault(tuple(run.get(field) for field in FIELDS), []).append(run)
+        every.setdefault(values(run, FIELDS), []).append(run)
     base = max(every, key=lambda key: len(every[key]))
-    shared = alike(every[base][0])
-    kept = {key: [run for run in members if alike(run) == shared] for key, members in every.items()}
+    shared = values(every[base][0], SETTING)
+    kept = {key: [run for run in members if values(run, SETTING) == shared] for key, members in every.items()}
     kept = {key: members for key, members in kept.items() if members}
     if len(kept) < 2:
         raise UserError("the experiment schedule holds one schedule alone: add others to its grid")
@@ -73,8 +77,10 @@ def grouped(runs):
     return base, groups, len(runs) - sum(map(len, groups.values()))
 
 
-def alike(run):
-    return tuple(run.get(key) for key in ALIKE)
+def values(run, fields):
+    """What a run has in the columns ``fields``, to be compared."""
+    found = (run.get(field) for field in fields)
+    return tuple(tuple(value) if isinstance(value, list) else value for value in found)
 
 
 def missing(runs):
@@ -127,12 +133,12 @@ def appearance(names, base):
 
 def summed(run):
     """The learning rate summed over the steps of ``run``."""
-    return run["learning_rate"] * math.fsum(share(step, run) for step in range(run["S"]))
+    return run["learning_rate"] * math.fsum(share(step, run) for step in range(run["steps"]))
 
 
 def ends_at(run):
     """The share of the peak rate that the schedule of ``run`` has come to when the run has ended."""
-    return share(run["S"], run)
+    return share(run["steps"], run)
 
 
 def point(run, name, is_base):
@@ -145,7 +151,8 @@ def point(run, name, is_base):
 
 def rates(run, name):
     """Rows of the learning rate y of ``run`` at about RATES of its steps x, its warm-up's end among them."""
-    steps = {round(step) for step in np.linspace(0, run["S"] - 1, RATES)} | {min(run["warmup"], run["S"] - 1)}
+    last = run["steps"] - 1
+    steps = {round(step) for step in np.linspace(0, last, RATES)} | {min(run["warmup"], last)}
     return [
         {"name": name, "x": step + 1, "y": run["learning_rate"] * share(step, run)} for step in sorted(steps)
     ]
@@ -220,8 +227,8 @@ def losses_panel(rows, seeds, marks):
 def found(verdicts, names, seeds):
     """The finding: schedules that warm up and decay end near the base's mean over its seeds.
 
-    HOLDS where all lie within RUN_TO_RUN of it, PARTLY where their standard deviation does, else FAILS; OPEN
-    where the base has one seed or fewer than two others warm up and decay.
+    HOLDS where all lie within RUN_TO_RUN of it, PARTLY where the root mean square of their differences from
+    it does, else FAILS; OPEN where the base has one seed or fewer than two others warm up and decay.
     """
     plain = [row for row in verdicts if row["warms"] and row["decays"]]
     if len(seeds) < FEWEST_SEEDS:
@@ -230,21 +237,21 @@ def found(verdicts, names, seeds):
         few = f"{wording.counted(len(plain), 'schedule')} beside the base warms up and decays"
         return Finding(PAPER, "–", OPEN, f"{few}, {FEWEST_SCHEDULES} are needed")
     apart, sd = np.array([row["apart"] for row in plain]), float(seeds.std(ddof=1))
-    spread = float(apart.std(ddof=1))
+    spread, typical = float(apart.std(ddof=1)), float(np.sqrt((apart**2).mean()))
     worst = max(plain, key=lambda row: abs(row["apart"]))
     measured = (
         f"sd {spread:.3f} nats over {len(plain)} schedules, {sd:.3f} over {len(seeds)} seeds"
         f"{ratio(spread, len(plain), sd, len(seeds))}"
     )
     within = int((abs(apart) <= RUN_TO_RUN).sum())
-    verdict = HOLDS if within == len(plain) else PARTLY if spread <= RUN_TO_RUN else FAILS
+    verdict = HOLDS if within == len(plain) else PARTLY if typical <= RUN_TO_RUN else FAILS
     because = (
         f"of {len(plain)} schedules that warm up and decay to {wording.percent(DECAYED)} of the peak or "
         f"less, {'all' if within == len(plain) else within} end within {RUN_TO_RUN} nats of the base's mean; "
         f"furthest is {names[worst['key']]}, by {wording.signed(worst['apart'], 3)} nats"
     )
-    if verdict == PARTLY:
-        because += f", but their standard deviation is {spread:.3f}"
+    if verdict != HOLDS:
+        because += f"; the root mean square of their differences is {typical:.3f}"
     return Finding(PAPER, measured, verdict, because)
 
 

@@ -8,7 +8,7 @@ from statistics import NormalDist
 import altair as alt
 import numpy as np
 
-from scaling.charts import theme, wording
+from scaling.charts import beside, theme, wording
 from scaling.charts.drawing import Drawing, converged
 from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, untold
 from scaling.fitting.fit import FEWEST
@@ -41,7 +41,9 @@ FEED_FORWARD, ASPECT, HEAD = PROPERTIES
 
 def draw(tables, fits):
     """The :class:`Drawing`, from the table runs: three panels around the base shape."""
-    runs = converged(tables["runs"], "shape")
+    runs = [run for run in converged(tables["runs"], "shape") if beside.of(run, "transformer")]
+    if not runs:
+        raise UserError("the experiment shape holds no Transformer: add some to its grid")
     base, panels = arranged(runs)
     best = min(run["test_loss"] for run in runs)
     rows = {

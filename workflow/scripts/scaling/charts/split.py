@@ -1,5 +1,7 @@
 """How a budget that grows splits between size, batch and serial steps. Kaplan et al. 2020, figure 3."""
 
+from itertools import pairwise
+
 import altair as alt
 import numpy as np
 
@@ -152,7 +154,7 @@ def judged(found, powers, absent):
     """The :class:`Finding`: whether most of a growing budget goes to size and least to steps, by each road.
 
     A road bears it out if the interval of its p_N lies above MOST and p_N > p_B > p_S; it speaks against it
-    if that interval lies below MOST or the powers come in another order.
+    if that interval lies below MOST, or if the powers come in another order by their whole intervals.
     """
     order = [*reversed(PARTS)]
     paper = ", ".join(f"{PARTS[part][2]} {powers[PAPER][part]:g}" for part in order)
@@ -167,7 +169,8 @@ def judged(found, powers, absent):
         values, size = [numbers[part]["value"] for part in order], numbers["N"]
         ordered = values[0] > values[1] > values[2]
         most, least = size["low"] > MOST, size["high"] < MOST
-        share.append(0 if least or not ordered else 1 if most else 0.5)
+        reversed_ = any(numbers[part]["high"] < numbers[after]["low"] for part, after in pairwise(order))
+        share.append(0 if least or reversed_ else 1 if most and ordered else 0.5)
         because.append(
             f"by the {name} the interval of p_N {place(size, MOST)}, half of a budget, and "
             f"p_N > p_B > p_S is {'so' if ordered else 'not so'}"

@@ -5,7 +5,8 @@ import numpy as np
 
 from scaling.charts import theme, wording
 from scaling.charts.drawing import Drawing
-from scaling.charts.findings import FAILS, HOLDS, PARTLY, Finding, uncertified, untold
+from scaling.charts.findings import FAILS, HOLDS, OPEN, PARTLY, Finding, uncertified, untold
+from scaling.charts.loss_vs_Cmin import unsure
 from scaling.laws import LAWS
 
 COLUMNS = 2
@@ -132,7 +133,10 @@ def said(fit, points, curves):
 
 
 def judged(fit):
-    """The :class:`Finding`: whether hyperbolas describe the scan, and better than powers do."""
+    """The :class:`Finding`: whether hyperbolas describe the scan, and better than powers do.
+
+    Better or worse is what differs by more than :func:`unsure`; what does not is open.
+    """
     paper = "(S/S_min − 1)(E/E_min − 1) = 1"
     if not wording.certified(fit):
         return untold(paper, uncertified(fit, "B_crit"))
@@ -141,10 +145,14 @@ def judged(fit):
     sizes = sorted({level["N"] for level in levels})
     own = {N: [level for level in levels if level["N"] == N] for N in sizes}
     each = [f"{wording.percent(scatter(own[N], from_hyperbola))} at N = {wording.si(N)}" for N in sizes]
-    verdict = FAILS if off >= power else HOLDS if off <= CLOSE else PARTLY
+    runs = fit["data"]["runs"]
+    better, worse = off < power * (1 - unsure(runs)), power < off * (1 - unsure(runs))
+    verdict = (HOLDS if off <= CLOSE else PARTLY) if better else FAILS if worse else OPEN
     because = (
         f"steps scatter by {wording.percent(off)} about the hyperbolas, where up to {wording.percent(CLOSE)} "
-        f"is held to be close, and by {wording.percent(power)} about powers S ∝ B^−k with as many parameters"
+        f"is held to be close, and by {wording.percent(power)} about powers S ∝ B^(−k) with as many "
+        f"parameters, where {wording.counted(runs, 'run')} tell apart what differs by "
+        f"{wording.percent(round(unsure(runs), 2))}"
     )
     return Finding(paper, f"steps within {wording.percent(off)} rms ({', '.join(each)})", verdict, because)
 
