@@ -44,3 +44,11 @@ def test_too_few_runs_or_one_size_have_no_interval():
     assert not trends.known(trends.trend(N[:2], np.array([1.0, 2.0])))
     assert trends.trend(N[:2], np.log(N[:2]))["value"] == pytest.approx(1)
     assert math.isnan(trends.trend(np.full(5, 1e3), np.arange(5.0))["value"])
+
+
+def test_three_runs_tell_a_mean_and_no_slope():
+    rng = np.random.default_rng(0)
+    assert not trends.known(trends.trend(np.array([1e3, 1e4, 1e5]), rng.normal(size=3)))
+    assert trends.known(trends.trend(np.array([1e3, 1e4, 1e5, 1e6]), rng.normal(size=4)))
+    assert trends.known(trends.interval(rng.normal(size=100), 3, 1))
+    assert not trends.known(trends.interval(rng.normal(size=100), 2, 1))

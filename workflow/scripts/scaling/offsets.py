@@ -41,7 +41,7 @@ def offset(test, loss, *, resamples=RESAMPLES, seed=0):
 
     The drift is the slope of that difference against the test loss, by least squares: zero for an offset
     that is one, negative where it rises as the test loss falls. The ends are those of an interval from
-    resampling runs, as for a law; NaN where there are fewer than three runs.
+    resampling runs, as for a law; NaN where there are too few for them (:data:`scaling.trends.SPARE`).
     """
     difference, runs = loss - test, len(test)
     counts = np.concatenate([np.ones((1, runs)), draw(runs, resamples, seed)])

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from scaling.fitting.fit import FEWEST
 from scaling.fitting.resampling import draw, tails
 from scaling.selections import INTERVAL
 
 RESAMPLES = 1000
+SPARE = 2
+"""Runs beyond the coefficients of a fit that its interval needs."""
 
 
 def trend(N, y, *, drawn=None, resamples=RESAMPLES, seed=0):
@@ -40,9 +41,11 @@ def slopes(x, y, counts):
 
 def interval(values, runs, size):
     """The first of ``values`` and the interval of the others, draws of a fit of ``size`` coefficients to
-    ``runs``: {value, low, high}, whose ends are NaN where runs are fewer than three."""
+    ``runs``: {value, low, high}. The ends are NaN where fewer than two runs are left to know the scatter by:
+    resamples of three cannot leave the range of the slopes between them, however wide an interval is asked.
+    """
     value, drawn = float(values[0]), values[1:][np.isfinite(values[1:])]
-    if runs < FEWEST or not len(drawn) or not math.isfinite(value):
+    if runs - size < SPARE or not len(drawn) or not math.isfinite(value):
         return {"value": value, "low": math.nan, "high": math.nan}
     low, high = np.quantile(drawn, tails(INTERVAL, runs, size))
     return {"value": value, "low": float(low), "high": float(high)}

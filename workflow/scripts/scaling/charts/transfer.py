@@ -83,7 +83,7 @@ def finding(found):
     """
     paper, drifts = "constant", {name: o["drift"] for name, o in found.items() if known(o["drift"])}
     if not drifts:
-        return untold(paper, "fewer than three sizes have losses on other text, too few for a drift")
+        return untold(paper, "too few sizes have losses on other text for the interval of a drift")
     zero = [drift for drift in drifts.values() if drift["low"] <= 0 <= drift["high"]]
     constant = sum(max(-drift["low"], drift["high"]) <= TELLING for drift in zero)
     wide, drifting, sets = len(zero) - constant, len(drifts) - len(zero), len(drifts)

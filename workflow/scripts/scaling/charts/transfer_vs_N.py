@@ -81,7 +81,7 @@ def finding(slopes, apart_from_test):
     paper = "falls with N on every set, as the test loss does"
     sets = {name: slope for name, slope in slopes.items() if name != TEST and known(slope)}
     if not sets:
-        return untold(paper, "fewer than three sizes have losses on other text, too few for a slope")
+        return untold(paper, "too few sizes have losses on other text for the interval of a slope")
     if not slopes[TEST]["high"] < 0:
         reason = f"the test loss itself does not fall for sure, its slope is {apart(slopes[TEST], 4)}"
         return untold(paper, reason)
