@@ -277,8 +277,8 @@ UNKNOWN = drift(0.1, math.nan, math.nan)
         ([FLAT, DRIFTING, DRIFTING], FAILS, "the largest drift, of set1, is −0.200 (−0.300 to −0.100) nats"),
         ([FLAT, WIDE, WIDE], OPEN, "for 2 it is wider than ±0.5, too wide to tell"),
         ([FLAT, FLAT, WIDE], PARTLY, "zero for 3 of 3 sets"),
-        ([UNKNOWN], OPEN, "fewer than three sizes"),
-        ([], OPEN, "fewer than three sizes"),
+        ([UNKNOWN], OPEN, "too few sizes"),
+        ([], OPEN, "too few sizes"),
     ],
 )
 def test_offsets_are_constant_where_they_do_not_drift(found, verdict, words):

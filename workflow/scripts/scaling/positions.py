@@ -157,7 +157,7 @@ def whole_drop(losses):
 def rise_of_exponent(N, powers):
     """The slope of the exponent in ln N, {value, low, high}, over the runs with an exponent inside the range.
 
-    Its draws resample runs and, in each, the residuals of positions. NaN where runs are too few for an interval.
+    Its draws resample runs and, in each, the residuals of positions. NaN where there are too few of them.
     """
     kept = powers.inner
     if kept.sum() < 2:
