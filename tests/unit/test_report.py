@@ -106,7 +106,8 @@ def test_the_lead_counts_the_verdicts(text, drawings):
         drawing.draw(name, study["tables"], study["fits"]).finding.verdict for name in catalog.SUMMARY
     ]
     assert f"Of the {len(catalog.SUMMARY)} claims of the paper's summary" in lead
-    assert f" {verdicts.count(findings.HOLDS)} hold at this scale" in lead
+    holds = verdicts.count(findings.HOLDS)
+    assert f" {holds} {'holds' if holds == 1 else 'hold'} at this scale" in lead
     for verdict, words in (
         (findings.PARTLY, "in part"),
         (findings.FAILS, "not"),

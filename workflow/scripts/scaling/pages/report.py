@@ -53,14 +53,14 @@ def place(labels):
 
 def verdicts(summary):
     """How many of the claims of ``summary`` hold, in a sentence."""
+    verdicts = [row["verdict"] for row in summary]
     words = {
-        findings.HOLDS: "hold at this scale",
+        findings.HOLDS: f"hold{'s' if verdicts.count(findings.HOLDS) == 1 else ''} at this scale",
         findings.PARTLY: "in part",
         findings.FAILS: "not",
         findings.OPEN: "left open",
         ABSENT: "left to experiments that are not in this study",
     }
-    verdicts = [row["verdict"] for row in summary]
     told = [f"{verdicts.count(v)} {said}" for v, said in words.items() if v in (findings.HOLDS, *verdicts)]
     return f"Of the {len(summary)} claims of the paper's summary {', '.join(told)}."
 
