@@ -38,7 +38,7 @@ def write(tmp_path_factory):
 
     def write(study, fits=None, finished=None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(catalog, "FIGURES", {})
+            patch.setattr(catalog, "FRONTIER_PAGE", ())
             shown = content.page(study["study"], study["tables"], fits or study["fits"], None, finished)
         render.write_page(path, "frontier.html", library, **shown)
         text = path.read_text(encoding="utf-8")

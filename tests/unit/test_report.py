@@ -102,9 +102,7 @@ def test_a_claim_and_a_finding_come_together(drawings):
 
 def test_the_lead_counts_the_verdicts(text, drawings):
     lead = plain(re.search(r'<p class="lead">(.*?)</p>', text, re.DOTALL)[1])
-    verdicts = [
-        drawing.draw(name, study["tables"], study["fits"]).finding.verdict for name in catalog.SUMMARY
-    ]
+    verdicts = [drawings[name].finding.verdict for name in catalog.SUMMARY]
     assert f"Of the {len(catalog.SUMMARY)} claims of the paper's summary" in lead
     holds = verdicts.count(findings.HOLDS)
     assert f" {holds} {'holds' if holds == 1 else 'hold'} at this scale" in lead

@@ -96,13 +96,14 @@ def test_a_chart_s_tooltip_says_which_run_a_point_is(smoke, browser):
     tooltip = WebDriverWait(browser, 10).until(
         lambda driver: driver.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible")
     )
-    cells = {
-        row.find_element(By.CSS_SELECTOR, ".key").text: row.find_element(By.CSS_SELECTOR, ".value").text
-        for row in tooltip.find_elements(By.TAG_NAME, "tr")
-    }
-    assert cells["run:"] in of_size
-    told = next(run for run in runs if run["run"] == cells["run:"])
-    assert cells["N:"] == f"{told['N']:,}"
+    keys, values = (
+        [cell.text for cell in tooltip.find_elements(By.CSS_SELECTOR, f".{part}")]
+        for part in ("key", "value")
+    )
+    cells = dict(zip((key.strip(":") for key in keys), values, strict=True))
+    assert cells["run"] in of_size
+    told = next(run for run in runs if run["run"] == cells["run"])
+    assert cells["N"] == f"{told['N']:,}"
 
 
 def test_the_legend_of_N_has_the_colours_of_the_points(smoke, browser):
