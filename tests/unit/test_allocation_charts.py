@@ -421,3 +421,8 @@ def test_nothing_to_draw_is_an_error_of_one_line(fits, draw):
     ) as caught:
         draw("crossing", fits)
     assert "\n" not in str(caught.value)
+
+
+def test_powers_that_do_not_add_up_to_one_are_told():
+    assert split.excess({"N": 0.73, "B": 0.24, "S": 0.03}) == ""
+    assert split.excess({"N": 0.6, "B": 0.3, "S": 0.2}).endswith("its powers add up to 1.10, not 1")

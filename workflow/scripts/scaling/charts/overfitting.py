@@ -224,7 +224,7 @@ def sentences(fit, runs, points, shares):
     tokens, sizes = {run["D"] for run in runs}, {run["N"] for run in runs}
     shown = of_limit(points, deciding(points))
     above = sum("low" in row and row["y"] > DECIDED * (row["y"] - row["low"]) for row in shown)
-    lines = " Lines: the law at each D." if holds(fit) else ""
+    lines = " Lines: the law at each D, fitted to those that were seen whole." if holds(fit) else ""
     return (
         f"Left: the lowest test loss of {wording.counted(len(runs), 'run')}, {len(sizes)} sizes on "
         f"{len(tokens)} data sets.{lines} Right: δL = L(N, D) / L(N, ∞) − 1 of {len(shown)} runs that saw "

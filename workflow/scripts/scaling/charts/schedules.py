@@ -122,7 +122,7 @@ def appearance(names, base):
         within[key[0]] += 1
     legend = alt.Legend(
         **{"title": None, "orient": "bottom", "direction": "vertical", "columns": 2},
-        **{"symbolSize": 55, "labelLimit": 180, "symbolStrokeWidth": 0, "offset": 6},
+        **{"symbolSize": 55, "labelLimit": 230, "symbolStrokeWidth": 0, "offset": 6},
     )
     domain = list(names.values())
     return {

@@ -19,6 +19,8 @@ PARTS = {
 """What a budget is spent on, from the bottom of the stack, with the law and the exponent of each."""
 ROADS = {"law": "optimum of L(N, S_min)", "envelope": "envelope"}
 PAPER = "paper's powers"
+ROUNDING = 0.02
+"""By how much powers may miss a sum of one by rounding alone."""
 
 
 def draw(tables, fits):
@@ -34,7 +36,7 @@ def draw(tables, fits):
             powers[name] = {part: number["value"] for part, number in numbers.items()}
     powers[PAPER] = {part: LAWS[law].parameters[p].published for part, (_, law, p) in PARTS.items()}
     rows = {name: curves(name, exponents, budget) for name, exponents in powers.items()}
-    growths = [row["y"] for part in rows.values() for row in part]
+    growths = [row.get("top", row["y"]) for part in rows.values() for row in part]
     y_ends = [min(0.02, min(growths) / 30), max(budget * 3, max(growths) * 30)]
     panels = [panel(name, part, y_ends) for name, part in rows.items()]
     caption = sentences(budget, found, powers, absent)
@@ -140,7 +142,7 @@ def sentences(budget, found, powers, absent):
             for part, (word, *_) in reversed(PARTS.items())
         ]
         lines = "" if stacks(powers[name]) else "; lines, since not every part grows"
-        said.append(f"By the {name}: {', '.join(parts)}{lines}.")
+        said.append(f"By the {name}: {', '.join(parts)}{lines}{excess(powers[name])}.")
     paper = [
         f"{PARTS[part][0]} {growth(budget ** powers[PAPER][part])} (power {powers[PAPER][part]:g})"
         for part in reversed(PARTS)
@@ -148,6 +150,14 @@ def sentences(budget, found, powers, absent):
     rounded = [numbers["published"] for numbers in found.get("split", {}).values()]
     told = f"; told there as {' : '.join(f'{number:,.0f}' for number in rounded)}" if rounded else ""
     return " ".join([*said, f"By the paper's powers (Table 6): {', '.join(paper)}{told}."])
+
+
+def excess(exponents):
+    """What a caption says of powers that do not add up to one, since each was fitted by itself."""
+    total = sum(exponents.values())
+    if abs(total - 1) < ROUNDING:
+        return ""
+    return f"; fitted one by one, its powers add up to {total:.2f}, not 1"
 
 
 def judged(found, powers, absent):

@@ -13,7 +13,7 @@ from scaling.units import pf_days
 
 CAVEAT = (
     "The paper's models reach 1.5 billion parameters, read contexts of 1,024 tokens from a vocabulary "
-    "of 50,257 and see some 20 billion tokens of text. At a small scale the embeddings and the output "
+    "of 50,257 and train on some 130 billion tokens. At a small scale the embeddings and the output "
     "head, which N leaves out, hold a large share of the parameters and of the compute; a short context "
     "and a small vocabulary leave less to learn; and learning rate, warm-up and batch weigh differently "
     "on each size. Exponents are therefore expected to differ from the paper's, and their intervals "
