@@ -3,13 +3,17 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test bench lint lock browser
+.PHONY: study test test-slurm bench lint lock browser slurm
 
 study: $(VENV)/run.ready
 	$(BIN)/snakemake
 
 test: $(VENV)/dev.ready browser
 	$(BIN)/python -m pytest
+
+# Drives small studies through a Slurm that it installs and starts here, and stops again: as root on Debian or Ubuntu
+test-slurm: $(VENV)/dev.ready slurm
+	$(BIN)/python -m pytest tests/slurm
 
 # Measures the training engine beside transformers' GPT-2, a development dependency, where the time of the
 # default study goes, which it runs from nothing in a scratch folder, and how often the intervals of fits hold
@@ -42,3 +46,10 @@ browser:
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	        apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null; \
 	    else echo "install Chromium and its driver: apt-get install chromium chromium-driver" >&2; exit 1; fi; }
+
+# Debian starts no Slurm without a config, and the tests' own lies in a folder of theirs
+slurm:
+	@command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends munge slurmctld slurmd slurm-client >/dev/null; \
+	    else echo "install Slurm: apt-get install munge slurmctld slurmd slurm-client; its daemons are started as root" >&2; exit 1; fi; }

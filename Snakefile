@@ -7,9 +7,12 @@ min_version("9.0")
 
 
 configfile: "config.yaml"
+configfile: "slurm/site.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/planning.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/tokenize.smk"
 include: "workflow/rules/train.smk"
@@ -26,9 +29,20 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/report.smk"
 
 
+# On a cluster these run where Snakemake does: they fetch, gather, fit and draw
 localrules:
     all,
+    plan,
     study,
+    wheel,
+    manifest,
+    tables,
+    fit,
+    allocation,
+    exponents,
+    figure,
+    page,
+    report,
 
 
 rule all:
@@ -41,4 +55,12 @@ rule all:
 
 
 onstart:
-    watch_progress()
+    begin()
+
+
+onsuccess:
+    accept_results()
+
+
+onerror:
+    accept_results()

@@ -23,12 +23,13 @@ RUN = {
 }  # fmt: skip
 EAGER_SAVES = """
 from scaling import provenance
-from scaling.training import job
+from scaling.training import job, pack
+pack.START_MARGIN = 30.0
 job.SAVE_EVERY, job.SAVE_SHARE = 0.0, 1e9
 import train
 provenance.run(train.main)
 """
-"""train.py, but with a checkpoint after every step."""
+"""train.py, but with a checkpoint after every step, and runs of a pack begun later than one would."""
 
 
 def write_set(path, ids):
@@ -52,8 +53,11 @@ def write_data(folder):
         write_set(folder / f"{name}.npy", part)
 
 
-def start(folder, *arguments, run=RUN, eager=False, out="run"):
-    """A started process that trains ``run`` on the data in ``folder``; ``eager``: see EAGER_SAVES."""
+def start(folder, *arguments, run=RUN, eager=False, out="run", environment=None):
+    """A started process that trains ``run`` on the data in ``folder``; ``eager``: see EAGER_SAVES.
+
+    ``environment``: variables beside those of this process.
+    """
     script = SCRIPTS / "train.py"
     if eager:
         script = folder / "eager.py"
@@ -61,9 +65,9 @@ def start(folder, *arguments, run=RUN, eager=False, out="run"):
     command = [sys.executable, str(script), "--run", json.dumps(run), "--out", str(folder / out)]
     command += [f"--{name}={folder / name}.npy" for name in ("train", "test")]
     command += ["--device", "cpu", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"}
+    environment = {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"} | (environment or {})
     return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
@@ -71,6 +75,15 @@ def finish(process, timeout=120):
     """Exit code and all that a process said."""
     said, _ = process.communicate(timeout=timeout)
     return process.returncode, said
+
+
+def slurm(folder, **commands):
+    """Variables of a Slurm job 7 whose ``commands`` are these shell scripts, in ``folder``."""
+    folder.mkdir(exist_ok=True)
+    for name, script in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
 
 
 def wait_for_step(folder, step, out="run"):

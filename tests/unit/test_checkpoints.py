@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from scaling.provenance import UserError
-from scaling.training import checkpoints
+from scaling.training import checkpoints, kept
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
@@ -223,15 +223,15 @@ os._exit(9)"""
     keep = {".snakemake_timestamp", "run.json", "training.lock", "snapshots", ".nfs0000000001"}
     for name in keep:
         (tmp_path / name).touch()
-    checkpoints.clear_leftovers(tmp_path)
+    kept.clear_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == keep
-    checkpoints.clear_leftovers(tmp_path / "nowhere")
+    kept.clear_leftovers(tmp_path / "nowhere")
 
 
 KILLED = """
 import json, os, random, signal, sys, time, torch
 from pathlib import Path
-from scaling.training import checkpoints
+from scaling.training import checkpoints, kept
 
 def save(step):
     tensors = {"a": torch.full((20_000,), float(step)), "b": torch.tensor(step)}
@@ -250,7 +250,7 @@ for _ in range(12):
     os.waitpid(child, 0)
     whole = len(list(folder.glob("step*")))
     leftovers = len(list(folder.iterdir())) - whole
-    checkpoints.clear_leftovers(folder)
+    kept.clear_leftovers(folder)
     step, tensors, state = checkpoints.newest(folder)
     held = [*tensors["a"].unique().tolist(), tensors["b"].item(), state["step"]]
     print(json.dumps([step, held, whole, leftovers, len(list(folder.iterdir())) - whole]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import jobs
 import numpy as np
 import pytest
+import torch
 from scaling.provenance import UserError
 from scaling.training import launch
 from scaling.training.interruption import EXIT_CODE
@@ -78,11 +79,17 @@ def test_a_killed_launcher_takes_its_processes_along(data):
     assert not Path(f"/proc/{holder}").exists()
 
 
-def test_more_processes_than_gpus_are_refused_in_one_line(monkeypatch):
-    monkeypatch.setattr(launch.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(launch.torch.cuda, "device_count", lambda: 4)
+def test_more_processes_than_gpus_are_refused_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    several = {"run": RUN, "out": tmp_path, "device": "cuda", "minutes": 0, "requeue": False}
     with pytest.raises(UserError, match=r"execution\.processes: found 8, expected at most the 4 GPUs"):
-        launch.launch({"processes": 8, "device": "cuda"})
+        launch.launch(several | {"processes": 8, "nodes": 1})
+    monkeypatch.setenv(launch.MASTER, "here:1")
+    monkeypatch.setenv("SLURM_NODEID", "0")
+    line = r"execution\.processes: found 10 on 2 nodes, 5 on each, expected at most the 4 GPUs"
+    with pytest.raises(UserError, match=line):
+        launch.launch(several | {"processes": 10, "nodes": 2})
 
 
 @pytest.mark.parametrize(

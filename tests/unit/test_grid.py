@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def config(tmp_path):
     lock = tmp_path / "wheels.lock"
     lock.write_text("\n".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}" for name in ("a", "b", "c")))
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = grid.default(ROOT)
     config["corpus"] |= {"lock": str(lock), "prose": ["a", "b"]}
     config["corpus"]["transfer"] = [{"set": "code", "read": "code", "from": ["c"]}]
     return config
@@ -39,7 +39,7 @@ def put(config, path, value):
 @pytest.mark.parametrize("study", [None, *sorted((ROOT / "studies").glob("*.yaml"))], ids=str)
 def test_the_shipped_studies_are_valid(study, monkeypatch):
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = grid.default(ROOT)
     for name, value in (yaml.safe_load(study.read_text(encoding="utf-8")) if study else {}).items():
         config[name] = (config[name] or {}) | value if isinstance(value, dict) else value
     grid.check(config)

@@ -14,6 +14,21 @@ from scaling.training import interruption
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 
+@pytest.fixture(autouse=True)
+def handlers():
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_second_request_does_not_cut_short_the_end():
+    with interruption.watch():
+        os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
 def test_without_a_signal_or_a_limit_there_is_no_reason():
     with interruption.watch() as watch:
         assert watch.reason(1e9) is None

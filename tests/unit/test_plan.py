@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from scaling import models
+from scaling import memory, models
 from scaling.provenance import UserError
-from scaling.training import memory, plan
+from scaling.training import plan
 
 AUTO = {"micro_batch": "auto", "compile": "auto", "parallel": "auto"}
 SMALL = {

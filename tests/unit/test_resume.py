@@ -25,8 +25,9 @@ def assert_same(folder, out):
     evaluated = [(folder / name / "evaluated.json").read_bytes() for name in (out, "whole")]
     assert evaluated[0] == evaluated[1]
     assert sorted(p.name for p in (folder / out).iterdir()) == [
-        "curve.parquet", "evaluated.json", "run.json", "snapshots"
+        "checkpoints", "curve.parquet", "evaluated.json", "run.json", "snapshots"
     ]  # fmt: skip
+    assert [p.name for p in (folder / out / "checkpoints").iterdir()] == ["finished"]
 
 
 def test_a_run_killed_again_and_again_ends_the_same(data):

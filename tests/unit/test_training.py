@@ -170,19 +170,6 @@ def test_the_noise_is_that_of_the_gradients(ids):
     assert point["gradient_square"] == pytest.approx((128 * big - 16 * small) / (128 - 16), rel=1e-2)
 
 
-def test_what_is_kept_to_go_on_is_forgotten_at_once(tmp_path, monkeypatch):
-    """A kill while it is deleted leaves nothing that the next start could mistake for a checkpoint."""
-    keeper = job.Keeper(tmp_path / "checkpoints", parallel.Group("cpu"), [], 512)
-    keeper.save(3, {"model/a": torch.zeros(2)}, {})
-    monkeypatch.setattr(job.shutil, "rmtree", lambda *a, **k: None)
-    keeper.remove()
-    monkeypatch.undo()
-    assert not keeper.folder.exists()
-    assert len(list(tmp_path.iterdir())) == 1
-    job.checkpoints.clear_leftovers(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_snapshot_later_than_the_checkpoint_is_made_anew(tmp_path):
     keeper = job.Keeper(tmp_path, parallel.Group("cpu"), [], 512)
     for step in (2, 5):
@@ -295,8 +282,9 @@ def trained(ids, tmp_path):
 
 def test_a_job_leaves_a_whole_folder(trained):
     assert sorted(path.name for path in trained.iterdir()) == [
-        "curve.parquet", "evaluated.json", "evaluation.parquet", "run.json", "snapshots"
+        "checkpoints", "curve.parquet", "evaluated.json", "evaluation.parquet", "run.json", "snapshots"
     ]  # fmt: skip
+    assert [path.name for path in (trained / "checkpoints").iterdir()] == ["finished"]
     record = json.loads((trained / "run.json").read_text())
     assert record["N_total"] == 768 + 8 * (3 + 1 + 4 + 1 + 4) + 16 + (32 + 16) * 8
     assert 0 < record["seconds_in_steps"] < record["seconds_total"]

@@ -1,19 +1,30 @@
 # What the rules share: the study as read from the config, and functions from names to files.
 
+import atexit
+import gc
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from scaling import gpus, grid, versions
+from scaling import cluster, driver, gpus, grid, versions
 from scaling.charts import catalog
 from scaling.provenance import UserError
+from scaling.training import kept
 
 # Rules say `python`: the one that runs Snakemake, whether or not its environment is activated
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+
+
+# A study's jobs live until Snakemake ends, so looking through them for garbage over and over, and once more
+# at the end, finds next to none
+gc.set_threshold(50_000, 20, 100)
+atexit.register(gc.freeze)
 
 
 def refuse(line):
@@ -42,13 +53,17 @@ ORIGIN = (
     ("--finished", f"{STUDY}/tables/finished.json") if FINISHED else ("--manifest", f"{CORPUS}/manifest.json")
 )
 EXECUTION = config["execution"]
+SITE = config["site"]
 GPUS = gpus.count(os.environ)
+# Whether jobs are Slurm's: seen from the process that submits them, which has slurm/profile.yaml count GPUs by
+# the job, or from within one of them
+ON_CLUSTER = workflow.remote_exec or workflow.resource_scopes.is_local("gpu_percent")
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
 DATA_FIRST = 10**12
 TABLES = ["runs", "curves", "evaluations"]
 
 # Runs here share the GPUs of this machine; --resources gpu_percent=… says otherwise
-if GPUS and workflow.local_exec and "gpu_percent" not in workflow.global_resources:
+if GPUS and "gpu_percent" not in workflow.global_resources:
     workflow.register_resource("gpu_percent", 100 * GPUS)
 
 
@@ -98,13 +113,155 @@ def priority(wildcards):
     return 1 + (run["N"] + run["d_model"] * run["n_vocab"]) * run["B"] * run["S"] // 10**6
 
 
-def gpu_percent(wildcards):
-    """Share of a GPU that a run can fill: small ones leave room for others beside them."""
-    run = described(wildcards)
+@cache
+def asked(name):
+    """What a run asks of the cluster."""
+    return cluster.request(RUNS[name], SITE, EXECUTION)
+
+
+def of_each_run(value):
+    """A resource: ``value(run, attempt)``, or just that where it is the same for all, since Snakemake takes its time to ask."""
+    found = {value(run, attempt) for run in RUNS.values() for attempt in (1, 2)}
+    if len(found) == 1:
+        return found.pop()
+    return lambda wildcards, attempt: value(described(wildcards), attempt)
+
+
+def on_cluster(value):
+    """As :func:`of_each_run`, of what the run asks of the cluster; None, which leaves the resource out, elsewhere."""
+    return of_each_run(lambda run, attempt: value(asked(run["run"]), attempt)) if ON_CLUSTER else None
+
+
+def processes(run, attempt=1):
+    """Processes of a run."""
+    if ON_CLUSTER:
+        return asked(run["run"]).processes
+    return 1 if EXECUTION["processes"] == "auto" else EXECUTION["processes"]
+
+
+def gpu_percent(run, attempt=1):
+    """Share of a GPU that a run can fill: small ones leave room for others beside them.
+
+    On a cluster without GPUs, its share of the cores of a pack.
+    """
+    if ON_CLUSTER:
+        return asked(run["run"]).share
     if EXECUTION["device"] == "cpu":
         return 0
-    alone = next((share for N, share in ((10**6, 10), (10**7, 25), (10**8, 50)) if run["N"] < N), 100)
-    return alone if EXECUTION["processes"] == 1 else 100 * EXECUTION["processes"]
+    several = processes(run)
+    return gpus.share(run["N"]) if several == 1 else 100 * several
+
+
+def of_run(minutes):
+    """Resources of the job that trains a run, or evaluates it, within ``minutes(request, attempt)``.
+
+    Both rules have the same ones, since they may share a job of Slurm: of its members Snakemake adds up
+    resources that are numbers, and wants those that are text to agree.
+    """
+    with_gpus = cluster.on_gpus(SITE, EXECUTION)
+    kind = f"gpu:{SITE['gpu_type']}" if SITE["gpu_type"] else "gpu"
+    several = on_cluster(lambda request, attempt: request.nodes if request.nodes > 1 else None)
+    found = {
+        "gpu_percent": of_each_run(gpu_percent),
+        # a job that asks Slurm for a GPU has to find it
+        "device": "cuda" if ON_CLUSTER and with_gpus else EXECUTION["device"],
+        "processes": of_each_run(processes),
+        "machines": of_each_run(lambda run, attempt: asked(run["run"]).nodes if ON_CLUSTER else 1),
+        "parallel": EXECUTION["parallel"],
+        "micro_batch": str(EXECUTION["micro_batch"]),
+        "compile": str(EXECUTION["compile"]),
+        "minutes": EXECUTION["minutes"],
+        # near the time limit of its job a run saves, and puts the job into the queue again
+        "at_limit": "--requeue" if ON_CLUSTER else "",
+        # from here on by the names that the executor knows
+        **of_site(SITE["partition"], constraint=SITE["constraint"]),
+        "runtime": on_cluster(minutes),
+        "mem_mb": on_cluster(lambda request, attempt: cluster.memory_mb(request, SITE, attempt)),
+        "cpus_per_task": on_cluster(lambda request, attempt: request.cores),
+        "gres": on_cluster(
+            lambda request, _: f"{kind}:{request.processes // request.nodes}" if with_gpus else None
+        ),
+        "nodes": several,
+        "tasks": several,
+        "tasks_per_gpu": on_cluster(lambda request, attempt: 0),
+        # that there is such a resource keeps the executor from starting each run as a step of one process:
+        # training starts its own, on all nodes
+        "mpi": on_cluster(lambda request, attempt: int(request.nodes > 1)),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def of_data_job():
+    """Resources of a job that does not train."""
+    if not ON_CLUSTER:
+        return {}
+    return of_site(SITE["cpu_partition"] or SITE["partition"]) | {
+        "runtime": lambda wildcards, attempt: min(60 * attempt, int(60 * SITE["hours"])),
+        "mem_mb": lambda wildcards, attempt: min(4000 * attempt, int(1000 * SITE["memory_gb"])),
+    }
+
+
+def of_site(partition, **more):
+    """What the site asks of every job in ``partition``."""
+    given = {"slurm_account": SITE["account"], "slurm_partition": partition, **more}
+    return {name: value for name, value in given.items() if value is not None and ON_CLUSTER}
+
+
+def train_minutes(request, attempt):
+    """Time limit of a run's training."""
+    return cluster.minutes(request, SITE, attempt)
+
+
+def evaluate_minutes(request, attempt):
+    """Time limit of a run's evaluation."""
+    return cluster.evaluate_minutes(SITE, attempt)
+
+
+def packs():
+    """Which runs travel together in one Slurm job: a dict from their names to that of their pack."""
+    waiting = [
+        run["run"]
+        for run in RUNS.values()
+        if not Path(f"results/runs/{run['data']}/{run['run']}/evaluation.parquet").exists()
+    ]
+    found = cluster.packs({name: asked(name) for name in waiting}, SITE)
+    return {name: f"pack{number}" for number, names in enumerate(found, 1) for name in names}
+
+
+PACKS = packs() if ON_CLUSTER and not workflow.remote_exec else {}
+# without a number here, runs of one group that do not depend on each other would be a job each
+workflow.group_settings = replace(
+    workflow.group_settings, group_components=dict.fromkeys(PACKS.values(), cluster.PACK_RUNS)
+)
+
+
+def job_of(wildcards):
+    """The group of a run: it is evaluated in the job that trains it, and small ones share a job."""
+    if workflow.remote_exec:
+        announce_pack()
+        return None
+    return PACKS.get(wildcards.run, "run")
+
+
+@cache
+def announce_pack():
+    """Within a pack's job, tell training which runs are in it.
+
+    Snakemake goes through them one by one, so that the first of them trains all at once.
+    """
+    names = [
+        spec.wildcards_dict["run"] for spec in workflow.dag_settings.target_jobs if spec.rulename == "train"
+    ]
+    if len(names) > 1:
+        pack = [
+            {
+                "run": RUNS[name] | {"experiments": []},
+                "out": f"results/runs/{RUNS[name]['data']}/{name}",
+                "gpu_percent": asked(name).share,
+            }
+            for name in names
+        ]
+        os.environ.update(FRONTIER_PACK=json.dumps(pack))
 
 
 def study_laws():
@@ -162,6 +319,43 @@ def figures(*endings):
     """Files of every figure that the study's experiments and laws allow, with each of ``endings``."""
     names = catalog.available(grid.experiments(config), study_laws(), grid.measured(config))
     return expand(f"{STUDY}/figures/{{figure}}.{{ending}}", figure=names, ending=endings)
+
+
+DRIVER = None  # the lock of this process, once it drives a study
+
+
+def begin():
+    """What comes before the first job: no other driver here, and none of its jobs left in Slurm."""
+    global DRIVER
+    if {job.rule.name for job in workflow.dag.needrun_jobs()} == {"plan"}:
+        return
+    try:
+        DRIVER = driver.alone(Path(".snakemake/driver.lock"))
+        if ON_CLUSTER == workflow.local_exec:
+            raise UserError(
+                "jobs go to Slurm by `snakemake --profile slurm`, and by no other profile or executor"
+            )
+        if ON_CLUSTER:
+            driver.check_site(SITE, bool(RUNS) and cluster.on_gpus(SITE, EXECUTION))
+            if left := driver.cancel_leftovers(Path.cwd()):
+                print(
+                    f"{left} Slurm jobs that an earlier snakemake had left here are cancelled",
+                    file=sys.stderr,
+                )
+    except UserError as error:
+        refuse(f"error: {error}")
+    watch_progress()
+
+
+def accept_results():
+    """Forget what jobs kept of the runs that Snakemake has taken in, to their evaluation, since it began."""
+    if DRIVER is None:
+        return
+    began = Path(DRIVER.name).stat().st_mtime
+    for run in RUNS.values():
+        evaluation = Path(f"results/runs/{run['data']}/{run['run']}/evaluation.parquet")
+        if evaluation.exists() and evaluation.stat().st_mtime >= began:
+            kept.forget(evaluation.parent)
 
 
 def watch_progress():

@@ -28,6 +28,8 @@ rule prose:
     conda:
         "../../envs/scaling.yaml"
     threads: 2
+    resources:
+        **of_data_job(),
     params:
         seed=config["corpus"]["seed"],
         test_fraction=config["corpus"]["test_fraction"],
@@ -51,6 +53,8 @@ rule transfer:
     priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
+    resources:
+        **of_data_job(),
     params:
         version=versions.RULES["transfer"],
         read=lambda wildcards: TRANSFER[wildcards.set]["read"],

@@ -6,17 +6,17 @@ rule evaluate:
         record="results/runs/{data}/{run}/run.json",
         snapshots="results/runs/{data}/{run}/snapshots",
         sets=HELD_OUT,
-        indexes=expand(f"{TOKENS}/{{set}}.json", set=SETS[1:]),
     output:
         "results/runs/{data}/{run}/evaluation.parquet",
     log:
         "results/logs/evaluate/{data}/{run}.log",
+    group:
+        job_of if ON_CLUSTER else None
     conda:
         "../../envs/scaling.yaml"
     threads: 1
     resources:
-        gpu_percent=gpu_percent,
-        device=EXECUTION["device"],
+        **of_run(evaluate_minutes),
     params:
         folder=subpath(output[0], parent=True),
         version=versions.RULES["evaluation"],
@@ -37,7 +37,7 @@ rule study:
         "../../envs/scaling.yaml"
     params:
         version=versions.RULES["study"],
-        config=json.dumps({key: value for key, value in config.items() if key != "execution"}),
+        config=json.dumps({key: value for key, value in config.items() if key not in ("execution", "site")}),
     message:
         "Write down the study"
     shell:
@@ -47,9 +47,10 @@ rule study:
 rule tables:
     input:
         study=f"{STUDY}/study.json",
-        records=run_files("run.json"),
-        curves=run_files("curve.parquet"),
-        evaluations=run_files("evaluation.parquet"),
+        # functions: jobs of a cluster, which read the rules too, do not wait for three files of every run
+        records=lambda wildcards: run_files("run.json"),
+        curves=lambda wildcards: run_files("curve.parquet"),
+        evaluations=lambda wildcards: run_files("evaluation.parquet"),
     output:
         expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
     log:

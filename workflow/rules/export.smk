@@ -14,6 +14,8 @@ rule huggingface:
         "results/logs/huggingface/{data}/{run}.log",
     conda:
         "../../envs/scaling.yaml"
+    resources:
+        **of_data_job(),
     params:
         folder=subpath(input.record, parent=True),
     message:

@@ -2,6 +2,10 @@
 
 
 # both make the tables; this file is included where nothing is trained
+localrules:
+    finished,
+
+
 ruleorder: finished > tables
 
 

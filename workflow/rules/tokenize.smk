@@ -11,6 +11,8 @@ rule tokenizer:
     conda:
         "../../envs/scaling.yaml"
     threads: 2
+    resources:
+        **of_data_job(),
     params:
         n_vocab=config["tokenizer"]["n_vocab"],
     message:
@@ -33,6 +35,8 @@ rule tokens:
     conda:
         "../../envs/scaling.yaml"
     threads: lambda wildcards: 2 if wildcards.set == "train" else 1
+    resources:
+        **of_data_job(),
     params:
         version=versions.RULES["tokens"],
     message:

@@ -14,18 +14,14 @@ rule train:
     log:
         "results/logs/train/{data}/{run}.log",
     priority: priority
+    group:
+        job_of if ON_CLUSTER else None
     conda:
         "../../envs/scaling.yaml"
-    threads: EXECUTION["processes"]
+    threads: lambda wildcards: processes(described(wildcards))
     # not params: how a run is executed is no reason to train it again
     resources:
-        gpu_percent=gpu_percent,
-        device=EXECUTION["device"],
-        processes=EXECUTION["processes"],
-        parallel=EXECUTION["parallel"],
-        micro_batch=str(EXECUTION["micro_batch"]),
-        compile=str(EXECUTION["compile"]),
-        minutes=EXECUTION["minutes"],
+        **of_run(train_minutes),
     params:
         run=lambda wildcards: json.dumps(described(wildcards) | {"experiments": []}),
         folder=subpath(output.record, parent=True),
@@ -34,6 +30,6 @@ rule train:
     shell:
         "python workflow/scripts/train.py --run {params.run:q} --train {input.train:q} --test {input.test:q}"
         " --out {params.folder:q} --threads {threads} --device {resources.device}"
-        " --processes {resources.processes} --parallel {resources.parallel}"
+        " --processes {resources.processes} --nodes {resources.machines} --parallel {resources.parallel}"
         " --micro-batch {resources.micro_batch} --compile {resources.compile} --minutes {resources.minutes}"
-        " --gpu-percent {resources.gpu_percent} > {log:q} 2>&1"
+        " --gpu-percent {resources.gpu_percent} {resources.at_limit} > {log:q} 2>&1"

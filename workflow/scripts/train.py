@@ -17,11 +17,17 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--threads", type=int, default=1, help="threads of all processes together")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--processes", type=int, default=1, help="processes, or GPUs; above 1 by torchrun")
+    parser.add_argument("--processes", type=int, default=1, help="processes, or GPUs, of all nodes")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job to use; above 1 by srun")
     parser.add_argument("--parallel", choices=["auto", "ddp", "fsdp"], default="auto")
     parser.add_argument("--micro-batch", default="auto", help="sequences at a time in each process, or auto")
     parser.add_argument("--compile", choices=["auto", "True", "False"], default="auto")
     parser.add_argument("--minutes", type=float, default=0, help="time limit of the job, 0 for none")
+    parser.add_argument(
+        "--requeue",
+        action="store_true",
+        help="take Slurm's time limit, be queued again by it",
+    )
     parser.add_argument("--gpu-percent", type=int, default=100, help="share of a GPU's memory to use")
     args = parser.parse_args()
     sys.exit(launch.launch(vars(args)))

@@ -6,7 +6,11 @@ Modules import only from those above them in this list::
     provenance   user errors, whole-or-nothing writing, checksums, versions
     versions     what to raise when a change of the code changes what it makes
     counts       parameters and FLOPs of a shape, in every convention (no torch)
-    gpus         how many this machine has (no torch)
+    durations    how long a step takes on a device, by a stated rate (no torch)
+    memory       what a run needs of a device's memory (no torch)
+    gpus         how many this machine has, and how much of one a run fills (no torch)
+    cluster      what runs ask of Slurm, and which of them share a job (no torch)
+    driver       what comes before a study's first job (no torch)
     grid         config to runs: the one place that knows what a run is called (no torch, no pandas)
     corpus       wheels to documents
     tokens       documents to token arrays
@@ -19,12 +23,14 @@ Modules import only from those above them in this list::
     evaluation   losses on held-out text; snapshots against transfer sets
     evaluated    what of a run is evaluated already
     training     one run from its description to its curve: loop, schedules, optimizers, noise, divergence;
-                 plan and memory, parallel, launch; checkpoints, locks, interruption; job, which ties them
+                 plan, parallel; checkpoints, kept results, locks, interruption; job, which ties them; pack and
+                 slurm, for jobs of a cluster; launch
     forms        the functions that laws are made of, with gradients
     laws         the laws: form, inputs, published constants
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit
     rows         which rows of a table of runs can be used
     costs        what an experiment that was left out would cost
+    planned      what a whole study will cost before it starts, and what of it would not fit (no torch)
     frontier     learning curves on a grid of compute, as trained or adjusted; compute-efficient sizes
     scans        batch scans: steps to a loss, critical batch sizes
     efficient    points of the frontier: lowest losses, best sizes, steps and data at each compute

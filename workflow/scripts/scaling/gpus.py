@@ -1,6 +1,9 @@
-"""How many GPUs this machine has, told without loading torch."""
+"""GPUs, told without loading torch: how many this machine has, and how much of one a run can fill."""
 
 from pathlib import Path
+
+SHARES = ((10**6, 10), (10**7, 25), (10**8, 50))
+"""Below each N, the percentage of a GPU that a run is taken to fill."""
 
 
 def count(environment, devices=Path("/dev")):
@@ -10,3 +13,8 @@ def count(environment, devices=Path("/dev")):
     if visible is None:
         return present
     return min(present, len([name for name in visible.split(",") if name.strip() not in ("", "-1")]))
+
+
+def share(N):
+    """Percentage of a GPU that a run of ``N`` parameters can fill: small ones leave room for others."""
+    return next((percent for most, percent in SHARES if most > N), 100)

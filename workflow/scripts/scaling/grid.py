@@ -51,6 +51,14 @@ be is taken. C is in FLOPs, by the paper's count of 6 N for each token."""
 # --- checks ---------------------------------------------------------------------------------------------
 
 
+def default(root):
+    """The default study as its files below ``root`` have it, unchecked."""
+    found = {}
+    for name in ("config.yaml", "slurm/site.yaml"):
+        found |= yaml.safe_load((root / name).read_text(encoding="utf-8"))
+    return found
+
+
 def check(config):
     """Return ``config`` with whole numbers as integers, since YAML reads 1.0e+6 as a fraction.
 
@@ -266,6 +274,8 @@ def check_execution(runs, execution):
     ``execution``: that part of the config. Runs do not depend on it.
     """
     processes, micro_batch = execution["processes"], execution["micro_batch"]
+    if processes == "auto":  # it is then a number that splits the step
+        processes = 1
     for slug, run in runs.items():
         sequences = run["B"] // run["n_ctx"]
         if sequences % processes:
@@ -280,12 +290,13 @@ def check_execution(runs, execution):
 
 def _points(config, grid, where):
     axes = {key: value if _is_axis(key, value) else [value] for key, value in grid.items()}
+    text = f"{corpus_id(config)}_{tokenizer_id(config)}"
     for values in itertools.product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
-        yield _resolve(config, config["run"] | point | point["shape"], where)
+        yield _resolve(config, config["run"] | point | point["shape"], text, where)
 
 
-def _resolve(config, point, where):
+def _resolve(config, point, text, where):
     shape = {name: point[name] for name in ("architecture", "n_layer", "d_model")}
     what = f"{where}: {point['architecture']}, n_layer {point['n_layer']}, d_model {point['d_model']}"
     run = {
@@ -314,8 +325,7 @@ def _resolve(config, point, where):
         raise UserError(f"{what}: found test_tokens {run['test_tokens']}, expected two contexts or more")
     if run["D"] != "all" and run["D"] <= run["n_ctx"]:
         raise UserError(f"{what}: found D {run['D']}, expected more tokens than n_ctx {run['n_ctx']}")
-    data = f"{corpus_id(config)}_{tokenizer_id(config)}_ctx{run['n_ctx']}"
-    return run | {"N": N, "data": data, "run": slug(run), "experiments": []}
+    return run | {"N": N, "data": f"{text}_ctx{run['n_ctx']}", "run": slug(run), "experiments": []}
 
 
 def _body(point, what):

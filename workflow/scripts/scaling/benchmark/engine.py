@@ -15,7 +15,6 @@ import time
 
 import numpy as np
 import torch
-import yaml
 
 from scaling import counts, devices, grid, provenance
 from scaling.provenance import UserError
@@ -60,7 +59,7 @@ GPU_SHAPES = (
 
 def describe_run(root, shape, common):
     """A run as a study would describe it: of this shape, by the recipe of config.yaml at ``root``."""
-    config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    config = grid.default(root)
     config["corpus"]["lock"] = str(root / config["corpus"]["lock"])
     config["tokenizer"] = {"n_vocab": common["n_vocab"]}
     B = common["sequences"] * common["n_ctx"]

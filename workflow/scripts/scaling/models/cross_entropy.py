@@ -3,14 +3,11 @@
 import torch
 from torch.autograd.function import once_differentiable
 
+from scaling.memory import GPU_LOGITS, MIN_ROWS
 from scaling.models import layers
 
 CPU_LOGITS = 2**18
 """Logits in memory at once on a CPU: a megabyte, which stays in a core's cache."""
-GPU_LOGITS = 2**27
-"""Logits in memory at once on a GPU: half a gigabyte, enough to fill it."""
-MIN_ROWS = 256
-"""Fewer rows than this waste a matrix product, however large the vocabulary."""
 CPU_ALIGNMENT = 1
 """A CPU takes a vocabulary as it is."""
 GPU_ALIGNMENT = 64

@@ -1,10 +1,7 @@
 """What a run needs to go on where it was: its last two checkpoints, each whole and verified, or not there."""
 
-import errno
 import hashlib
 import json
-import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,10 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from scaling import provenance
 from scaling.provenance import UserError
-
-NAME = re.compile(r"step(\d{9,})")
-LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}|\.tmp[A-Za-z0-9]{6}")
-"""Temporary names: of :func:`scaling.provenance.whole` (tempfile's), and of safetensors."""
+from scaling.training import kept
 
 
 def save(folder, step, tensors, state):
@@ -36,7 +30,7 @@ def save(folder, step, tensors, state):
                 _write(scratch, step, tensors, state)
                 if path.exists():
                     path.rename(Path(old) / path.name)
-            _sync(folder)
+            kept.sync(folder)
             for other in _outdated(folder, step):
                 other.rename(Path(old) / other.name)
     except (OSError, SafetensorError) as error:
@@ -49,7 +43,7 @@ def newest(folder):
 
     The tensors are on the CPU and hold no file open. A damaged checkpoint is named in a printed line.
     """
-    for _, path in sorted(_found(folder).items(), reverse=True):
+    for _, path in sorted(kept.steps(folder).items(), reverse=True):
         try:
             return _load(path)
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
@@ -57,34 +51,13 @@ def newest(folder):
     return None
 
 
-def clear_leftovers(folder):
-    """Remove the temporary files and folders directly in ``folder`` that a killed process has left.
-
-    Only for the one process that may write there: another's would be taken for leftovers.
-    """
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if not LEFTOVER.fullmatch(path.name):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _name(step):
     return f"step{step:09d}"
 
 
-def _found(folder):
-    """What has the name of a checkpoint in ``folder``, by step."""
-    return {int(m[1]): path for path in folder.glob("step*") if (m := NAME.fullmatch(path.name))}
-
-
 def _outdated(folder, step):
     """Checkpoints that are neither that of ``step`` nor the one before it."""
-    found = _found(folder)
+    found = kept.steps(folder)
     before = max((other for other in found if other < step), default=step)
     return [path for other, path in found.items() if other not in (before, step)]
 
@@ -98,7 +71,7 @@ def _write(folder, step, tensors, state):
     record.write_text(json.dumps(content | {"sha256": _checksum(content)}), encoding="utf-8")
     shutil.copymode(record, weights)  # safetensors lets nobody else read its files
     for path in (weights, record, folder):
-        _sync(path)
+        kept.sync(path)
 
 
 def _load(path):
@@ -129,18 +102,6 @@ def _separate(tensors):
 
 def _checksum(content):
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sync(path):
-    """Have the disk hold the file or folder at ``path``."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems have no such thing for folders
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _first_line(error):

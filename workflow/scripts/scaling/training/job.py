@@ -1,8 +1,6 @@
 """A training job: from a run's description and token arrays to the files of its folder."""
 
 import contextlib
-import os
-import shutil
 import time
 
 import pyarrow as pa
@@ -12,7 +10,7 @@ from scaling import counts, devices, evaluation, provenance, tables, tokens, win
 from scaling.evaluated import key, remember
 from scaling.models import snapshots
 from scaling.provenance import UserError
-from scaling.training import checkpoints, interruption, locks, loop, parallel, plan
+from scaling.training import checkpoints, interruption, kept, locks, loop, parallel, plan
 
 PROGRESS = "progress.json"
 REPORT_EVERY = 2.0
@@ -63,8 +61,10 @@ def train(run, *, train, test, folder, settings):
     :mod:`scaling.evaluated`. While the job runs, ``folder`` holds progress.json for those who watch, a lock,
     and checkpoints/, from which the same call goes on where a killed one stood. Raises UserError where
     another process trains in ``folder``, Interrupted where the run was asked to end early.
+
+    The files are first kept in checkpoints/finished, then made of that: see :mod:`scaling.training.kept`.
     """
-    began = time.perf_counter()
+    began, described = time.perf_counter(), run
     devices.settle(settings["threads"])
     (train_ids, train_index), (test_ids, test_index) = tokens.load(train), tokens.load(test)
     run = resolve(run, train_index, test_index)
@@ -72,6 +72,7 @@ def train(run, *, train, test, folder, settings):
     with (
         interruption.watch(settings["minutes"] or None) as stop,
         parallel.group(device, settings["gpu_percent"]) as group,
+        _together(group),
         _alone(folder, group) as lock,
     ):
         how = plan.make(
@@ -87,16 +88,13 @@ def train(run, *, train, test, folder, settings):
         # one process looks which sets there are: one may appear while the others look
         names = group.of_first(lambda: [index["set"] for _, index in evaluable(train, run)])
         held_out = [tokens.load(train.with_name(f"{name}.npy")) for name in names]
-        keeper = Keeper(folder / "checkpoints", group, held_out, run["test_tokens"])
+        keeper = Keeper(folder / kept.PLACE, group, held_out, run["test_tokens"])
         record, curve = loop.train(
             run, train_ids, test_ids, plan=how, group=group, keeper=keeper, stop=stop,
             on_step=progress.step if group.first else lambda state: None, on_snapshot=keeper.snapshot,
         )  # fmt: skip
         if not group.first:
             return
-        tables.write_table(folder / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
-        remember(folder, keeper.evaluated)
-        keeper.publish(folder / "snapshots")
         identity = {name: value for name, value in run.items() if name != "experiments"}
         record |= {
             "N_total": counts.trainable(**run),
@@ -108,9 +106,26 @@ def train(run, *, train, test, folder, settings):
             "seconds_total": time.perf_counter() - began + keeper.seconds_before,
             "versions": provenance.versions("torch", "numpy"),
         }
-        provenance.write_json(folder / "run.json", identity | record)
-        keeper.remove()
+        remember(folder, keeper.evaluated)
+        with kept.keeping(folder, described) as place:
+            tables.write_table(place / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
+            keeper.hand_over(place / "snapshots")
+            provenance.write_json(place / "run.json", identity | record)
+        kept.publish(folder)
         progress.end(record)
+
+
+@contextlib.contextmanager
+def _together(group):
+    """Where a run ends early, no process leaves before the first has let go of the folder.
+
+    When one ends, torchrun and Slurm end the others.
+    """
+    try:
+        yield
+    except interruption.Interrupted:
+        group.wait()
+        raise
 
 
 @contextlib.contextmanager
@@ -121,8 +136,8 @@ def _alone(folder, group):
         return
     folder.mkdir(parents=True, exist_ok=True)
     with locks.held(folder / "training.lock") as lock:
-        for place in (folder, folder / "checkpoints", folder / "checkpoints" / "snapshots"):
-            checkpoints.clear_leftovers(place)
+        for place in (folder, folder / kept.PLACE, folder / kept.PLACE / "snapshots"):
+            kept.clear_leftovers(place)
         try:
             yield lock
         finally:
@@ -201,24 +216,11 @@ class Keeper:
             )
             self.evaluated[key(step, loaded[1])] = row
 
-    def publish(self, target):
-        """Put the snapshots at ``target``; they stay here too until the run is recorded."""
-        (self.folder / "snapshots").mkdir(parents=True, exist_ok=True)
-        with provenance.whole(target) as scratch:
-            shutil.copytree(self.folder / "snapshots", scratch, copy_function=_link)
-
-    def remove(self):
-        """Forget it all at once: were only a part gone when the process is killed, the rest would mislead."""
-        gone = self.folder.with_name(f".{self.folder.name}.00000000")
-        self.folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-
-
-def _link(source, target):
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, target)
+    def hand_over(self, target):
+        """Have the snapshots at ``target`` too."""
+        target.mkdir()
+        for step in tables.snapshot_steps(self.folder / "snapshots"):
+            kept.link(*(tables.snapshot_path(place, step) for place in (self.folder / "snapshots", target)))
 
 
 class Progress:

@@ -55,7 +55,7 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
                 training.save(keeper)
             if ending:
                 line = f"saved after step {training.done} of {run['S']}; start it again to go on"
-                raise Interrupted(f"{reason}: {line}")
+                raise Interrupted(f"{reason}: {line}", asked=bool(stop.received))
     return training.finish(), training.curve
 
 

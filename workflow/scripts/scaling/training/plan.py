@@ -6,21 +6,14 @@ Nothing here changes what a run learns, but for rounding and, with dropout, for 
 import shutil
 from dataclasses import dataclass
 
-from scaling import counts
+from scaling import durations, memory
 from scaling.provenance import UserError
-from scaling.training import memory
 
 COMPILE_SECONDS = 90.0
 """What torch.compile takes, about, before a first step on a GPU."""
 COMPILE_SAVES = 0.4
 """Share of an eager step on a GPU that compiling is taken to save: launches that CUDA graphs replay, passes
 over memory that fused kernels spare."""
-GPU_FLOPS = {"fp32": 2e13, "bf16": 2e14}
-"""FLOP/s that an eager step is taken to reach on a GPU where its kernels are large."""
-LAUNCH_SECONDS = 6e-6
-"""What it costs a CPU to launch one kernel on a GPU."""
-KERNELS_PER_LAYER = 70
-"""Kernels of one layer, forward and backward, in eager mode."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +99,7 @@ def _compile(run, device, wanted, processes, parts):
         return False, "not compiled: on a CPU that gains less than it costs (docs/performance.md)"
     if run["architecture"] == "lstm":
         return False, "not compiled: a GPU's LSTM is one kernel as it is"
-    flops = counts.flops_per_token(**run)["attention"] * run["B"] / processes
-    flops /= GPU_FLOPS[run["precision"]]
-    launches = parts * KERNELS_PER_LAYER * run["n_layer"] * run["reuse"] * LAUNCH_SECONDS
-    seconds = run["S"] * max(flops, launches)
+    seconds = run["S"] * durations.gpu_step(run, durations.GPU_FLOPS, processes, parts)
     saved = COMPILE_SAVES * seconds
     yes = saved > COMPILE_SECONDS
     if yes and not (shutil.which("cc") or shutil.which("gcc")):

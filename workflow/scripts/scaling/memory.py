@@ -1,8 +1,11 @@
-"""What a run needs of a device's memory, in bytes, from its shape alone."""
+"""What a run needs of a device's memory, in bytes, from its shape alone (no torch)."""
 
 from scaling import counts
-from scaling.models.cross_entropy import GPU_LOGITS, MIN_ROWS
 
+GPU_LOGITS = 2**27
+"""Logits in memory at once on a GPU: half a gigabyte, enough to fill it."""
+MIN_ROWS = 256
+"""Fewer rows of logits than this waste a matrix product, however large the vocabulary."""
 CPU_ACTIVATIONS = 2**29
 """Activations in memory at once on a CPU: more gains no speed."""
 GPU_SHARE = 0.85
@@ -42,3 +45,16 @@ def activation_bytes(run, *, recompute):
     depth = run["n_layer"] * run["reuse"]
     kept = 4 * depth * d_model + block if recompute else depth * block
     return run["n_ctx"] * (kept + 4 * 4 * d_model)
+
+
+def least_bytes(run, gpu_bytes, *, processes=1, parallel="auto"):
+    """What ``run`` takes at least of each of ``processes`` GPUs of ``gpu_bytes``: one sequence at a time."""
+    too_large = state_bytes(run) > STATE_SHARE * gpu_bytes
+    sharded = parallel == "fsdp" or (parallel == "auto" and too_large)
+    state = state_bytes(run) / (processes if sharded else 1)
+    return state + head_bytes(run) + activation_bytes(run, recompute=run["architecture"] != "lstm")
+
+
+def fits(run, gpu_bytes, *, processes=1, parallel="auto"):
+    """Whether ``run`` can be trained on ``processes`` GPUs of ``gpu_bytes`` each."""
+    return least_bytes(run, gpu_bytes, processes=processes, parallel=parallel) <= GPU_SHARE * gpu_bytes

@@ -1,0 +1,212 @@
+"""What runs ask of a Slurm cluster, and which of them travel in one of its jobs.
+
+Everything follows from the run and from ``site``, that part of the config: no torch, no question to Slurm.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scaling import durations, gpus, memory
+
+MARGIN = 2.0
+"""A job asks for this many times the time that its run is expected to take."""
+START_SECONDS = 60.0
+"""What a job takes before its first step: Snakemake, twice, torch, and reading the tokens."""
+EVALUATE_MINUTES = 5
+"""Time limit in minutes of a run's evaluation, at its first attempt."""
+PACK_MINUTES = 60
+"""A pack takes no further layer of runs where it would be expected to last longer than this."""
+PACK_SECONDS_EACH = 4.0
+"""What a member costs a pack when all have trained: Snakemake takes them in one after another."""
+PACK_RUNS = 40
+"""Most runs in a pack."""
+CORES_PER_PACK = 8
+"""Runs at once in a pack on CPUs, where a node has as many cores."""
+CORES_PER_GPU = 8
+"""Most cores that a run asks for beside each of its GPUs."""
+PROCESS_MB = {"gpu": 3072, "cpu": 1024}
+"""Host memory of a process that trains, beside its weights: torch, CUDA, libraries, activations on a CPU."""
+RETRIES = 3
+"""Attempts after the first, as in slurm/profile.yaml."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run asks for: ``processes`` of one GPU (or core) each, spread evenly over ``nodes``.
+
+    ``share``: percentage of its device that it fills; 100 for all of it. ``seconds`` it is expected to take
+    once it has begun, all processes together. ``cores`` and ``memory_mb`` are those of each node.
+    ``lacking`` says why it cannot be trained there, in words; empty if it can.
+    """
+
+    processes: int
+    nodes: int
+    share: int
+    seconds: float
+    cores: int
+    memory_mb: int
+    lacking: str = ""
+
+    @property
+    def packed(self):
+        """Whether it travels with others."""
+        return self.share < 100
+
+
+def on_gpus(site, execution):
+    """Whether runs train on GPUs there."""
+    return site["gpus_per_node"] > 0 and execution["device"] != "cpu"
+
+
+def request(run, site, execution):
+    """The :class:`Request` of ``run``.
+
+    ``site`` and ``execution``: those parts of the config. With ``execution.processes: auto`` a run takes the
+    fewest devices on which it fits and ends within ``site.hours``, or, if there are none, the most there are.
+    """
+    per_node = site["gpus_per_node"] if on_gpus(site, execution) else site["cpus_per_node"]
+    sequences = run["B"] // run["n_ctx"]
+    if execution["processes"] == "auto":
+        counts = [n for n in _counts(per_node, site["nodes"]) if sequences % n == 0]
+    else:
+        counts = [execution["processes"]]
+    found = [(n, _lacking(run, n, per_node, site, execution)) for n in counts]
+    able = [n for n, lacking in found if not lacking]
+    limit = site["hours"] * 3600 / MARGIN
+    processes = next(
+        (n for n in able if _seconds(run, n, site, execution) <= limit), able[-1] if able else counts[-1]
+    )
+    nodes = math.ceil(processes / per_node)
+    on_node = math.ceil(processes / nodes)
+    share = _share(run, processes, site, execution)
+    return Request(
+        processes,
+        nodes,
+        share,
+        _seconds(run, processes, site, execution),
+        _cores(on_node, share, site, execution),
+        _memory_mb(run, on_node, site, execution),
+        dict(found)[processes],
+    )
+
+
+def minutes(asked, site, attempt=1):
+    """Time limit in minutes of the training of a run's :class:`Request`: it grows with each attempt.
+
+    A run that needs longer than the site allows saves in time, is put into the queue again and goes on.
+    """
+    most = int(60 * site["hours"]) - evaluate_minutes(site, attempt)
+    return max(1, min(most, attempt * _base_minutes(asked.seconds)))
+
+
+def evaluate_minutes(site, attempt=1):
+    """Time limit in minutes of the evaluation behind it, most of which was done while the run trained."""
+    return max(1, min(attempt * EVALUATE_MINUTES, int(60 * site["hours"] / 4)))
+
+
+def memory_mb(asked, site, attempt=1):
+    """Memory in MB that each node of a run's job is asked for: it grows with each attempt."""
+    return min(int(site["memory_gb"] * 1000), attempt * asked.memory_mb)
+
+
+def packs(requests, site):
+    """Which runs travel in one job, as a list of lists of their names.
+
+    ``requests``: a dict from names to :class:`Request`; those that fill their device are left out. Runs of
+    similar length come together, in layers that fill one device at once.
+    """
+    most = min(PACK_MINUTES, (60 * site["hours"] - evaluate_minutes(site)) / (RETRIES + 1))
+    small = {name: asked for name, asked in requests.items() if asked.packed}
+    found = []
+    for name in sorted(small, key=lambda name: (-small[name].seconds, name)):
+        asked = small[name]
+        length = _base_minutes(asked.seconds)
+        fits = found and (found[-1].filled + asked.share <= 100 or found[-1].minutes + length <= most)
+        if not fits or len(found[-1].names) == PACK_RUNS:
+            found.append(_Pack())
+        found[-1].add(name, asked.share, length)
+    return [pack.names for pack in found]
+
+
+def pack_seconds(members):
+    """Seconds that a pack of ``members``, their :class:`Request` s, is expected to take once it has begun."""
+    layers, filled = [], 101
+    for asked in sorted(members, key=lambda asked: -asked.seconds):
+        if filled + asked.share > 100:
+            layers.append(asked.seconds)
+            filled = 0
+        filled += asked.share
+    return sum(layers) + PACK_SECONDS_EACH * len(members)
+
+
+class _Pack:
+    """A pack being filled: ``filled`` percent of its last layer are taken."""
+
+    def __init__(self):
+        self.names, self.minutes, self.filled = [], 0, 101
+
+    def add(self, name, share, length):
+        if self.filled + share > 100:
+            self.minutes += length
+            self.filled = 0
+        self.filled += share
+        self.names.append(name)
+
+
+def _counts(per_node, nodes):
+    """Numbers of devices that a run may take, ascending: powers of two of one node, then whole nodes."""
+    of_one = [2**i for i in range(per_node.bit_length()) if 2**i < per_node]
+    return [*of_one, *(per_node * n for n in range(1, nodes + 1))]
+
+
+def _lacking(run, processes, per_node, site, execution):
+    sequences = run["B"] // run["n_ctx"]
+    if sequences % processes:
+        return f"its {sequences} sequences a step cannot be split among {processes} processes"
+    if processes > per_node and processes % per_node:
+        return f"{processes} processes are not whole nodes of {per_node}"
+    if processes > per_node * site["nodes"]:
+        return f"{processes} processes are more than {site['nodes']} × {per_node} that a run may take"
+    if on_gpus(site, execution):
+        size = site["gpu_memory_gb"] * 1e9
+        if not memory.fits(run, size, processes=processes, parallel=execution["parallel"]):
+            return f"it does not fit {processes} × {site['gpu_memory_gb']:g} GB of GPU memory"
+    wanted = _memory_mb(run, math.ceil(processes / math.ceil(processes / per_node)), site, execution)
+    if wanted > 1000 * site["memory_gb"]:
+        return f"it needs {wanted / 1000:.0f} GB of memory on nodes of {site['memory_gb']:g} GB"
+    return ""
+
+
+def _share(run, processes, site, execution):
+    if processes > 1:
+        return 100
+    if on_gpus(site, execution):
+        of_gpu = gpus.share(run["N"])
+        cores = max(1, site["cpus_per_node"] // site["gpus_per_node"])
+        return of_gpu if of_gpu == 100 else max(of_gpu, math.ceil(100 / cores))
+    return math.ceil(100 / min(CORES_PER_PACK, site["cpus_per_node"]))
+
+
+def _seconds(run, processes, site, execution):
+    if on_gpus(site, execution):
+        share = _share(run, processes, site, execution) / 100
+        flops = {precision: share * rate for precision, rate in site["gpu_flops"].items()}
+        return START_SECONDS + run["S"] * durations.gpu_step(run, flops, processes)
+    return START_SECONDS + run["S"] * durations.cpu_step(run, site["cpu_flops"], processes)
+
+
+def _cores(on_node, share, site, execution):
+    if not on_gpus(site, execution) or share < 100:
+        return on_node
+    return on_node * min(CORES_PER_GPU, max(1, site["cpus_per_node"] // site["gpus_per_node"]))
+
+
+def _memory_mb(run, on_node, site, execution):
+    each = PROCESS_MB["gpu" if on_gpus(site, execution) else "cpu"]
+    # a checkpoint is put together in the memory of the first process; on a CPU training itself is there too
+    copies = 1 if on_gpus(site, execution) else 1 + on_node
+    return math.ceil(on_node * each + copies * memory.state_bytes(run) / 1e6)
+
+
+def _base_minutes(seconds):
+    return math.ceil(MARGIN * seconds / 60)
