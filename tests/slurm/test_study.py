@@ -35,6 +35,7 @@ def test_one_command_takes_a_study_from_text_to_its_page(finished):
 
 
 def test_small_runs_share_one_job_and_one_gpu(lab, finished):
+    print(asked(lab, "%b", "%C", "%l"))
     ((_, gpus, cores, minutes),) = asked(lab, "%b", "%C", "%l")
     assert gpus == "gres:gpu:1"
     assert cores == "2", "a GPU's share of a node's cores, and so many runs at once"

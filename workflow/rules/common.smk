@@ -217,6 +217,7 @@ def evaluate_minutes(request, attempt):
     return cluster.evaluate_minutes(SITE, attempt)
 
 
+@cache
 def packs():
     """Which runs travel together in one Slurm job: a dict from their names to that of their pack."""
     waiting = [
@@ -225,14 +226,12 @@ def packs():
         if not Path(f"results/runs/{run['data']}/{run['run']}/evaluation.parquet").exists()
     ]
     found = cluster.packs({name: asked(name) for name in waiting}, SITE)
-    return {name: f"pack{number}" for number, names in enumerate(found, 1) for name in names}
-
-
-PACKS = packs() if ON_CLUSTER and not workflow.remote_exec else {}
-# without a number here, runs of one group that do not depend on each other would be a job each
-workflow.group_settings = replace(
-    workflow.group_settings, group_components=dict.fromkeys(PACKS.values(), cluster.PACK_RUNS)
-)
+    pack_of = {name: f"pack{number}" for number, names in enumerate(found, 1) for name in names}
+    # without a number here, runs of one group that do not depend on each other would be a job each; while the
+    # rules are read it would be lost again
+    components = dict.fromkeys(pack_of.values(), cluster.PACK_RUNS)
+    workflow.group_settings = replace(workflow.group_settings, group_components=components)
+    return pack_of
 
 
 def job_of(wildcards):
@@ -240,7 +239,7 @@ def job_of(wildcards):
     if workflow.remote_exec:
         announce_pack()
         return None
-    return PACKS.get(wildcards.run, "run")
+    return packs().get(wildcards.run, "run")
 
 
 @cache
