@@ -71,11 +71,11 @@ class Study:
 
         self.project.study(change)
 
-    def start(self, *arguments):
+    def start(self, *arguments, resources=()):
         """Start Snakemake as a user of the cluster would; GPUs here cannot compute, so runs do it on CPUs."""
         command = [str(Path(sys.executable).parent / "snakemake"), *arguments, "--profile", "slurm"]
         command += ["--configfile", "studies/smoke.yaml", "test.yaml"]
-        command += ["--set-resources", "train:device=cpu", "evaluate:device=cpu"]
+        command += ["--set-resources", "train:device=cpu", "evaluate:device=cpu", *resources]
         command += ["--slurm-init-seconds-before-status-checks", "2"]
         with self.log.open("a") as log:
             self.driver = subprocess.Popen(

@@ -320,9 +320,6 @@ def figures(*endings):
     return expand(f"{STUDY}/figures/{{figure}}.{{ending}}", figure=names, ending=endings)
 
 
-DRIVER = None  # the lock of this process, once it drives a study
-
-
 def begin():
     """What comes before the first job: no other driver here, and none of its jobs left in Slurm."""
     global DRIVER
@@ -347,14 +344,10 @@ def begin():
 
 
 def accept_results():
-    """Forget what jobs kept of the runs that Snakemake has taken in, to their evaluation, since it began."""
-    if DRIVER is None:
-        return
-    began = Path(DRIVER.name).stat().st_mtime
-    for run in RUNS.values():
-        evaluation = Path(f"results/runs/{run['data']}/{run['run']}/evaluation.parquet")
-        if evaluation.exists() and evaluation.stat().st_mtime >= began:
-            kept.forget(evaluation.parent)
+    """Forget what jobs kept of the runs that Snakemake has on record by now."""
+    for job in workflow.dag.jobs:
+        if job.rule.name == "train" and (workflow.dag.finished(job) or not workflow.dag.needrun(job)):
+            kept.forget(Path(job.output.record).parent)
 
 
 def watch_progress():

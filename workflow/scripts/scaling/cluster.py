@@ -105,8 +105,12 @@ def evaluate_minutes(site, attempt=1):
 
 
 def memory_mb(asked, site, attempt=1):
-    """Memory in MB that each node of a run's job is asked for: it grows with each attempt."""
-    return min(int(site["memory_gb"] * 1000), attempt * asked.memory_mb)
+    """Memory in MB that each node of a run's job is asked for: it grows with each attempt.
+
+    Up to what the node has, which those that train at once in a pack share.
+    """
+    at_once = 100 // asked.share
+    return max(asked.memory_mb, min(int(1000 * site["memory_gb"] / at_once), attempt * asked.memory_mb))
 
 
 def packs(requests, site):
@@ -180,11 +184,11 @@ def _lacking(run, processes, per_node, site, execution):
 def _share(run, processes, site, execution):
     if processes > 1:
         return 100
+    at_once = math.floor(1000 * site["memory_gb"] / _memory_mb(run, 1, site, execution))
     if on_gpus(site, execution):
-        of_gpu = gpus.share(run["N"])
-        cores = max(1, site["cpus_per_node"] // site["gpus_per_node"])
-        return of_gpu if of_gpu == 100 else max(of_gpu, math.ceil(100 / cores))
-    return math.ceil(100 / min(CORES_PER_PACK, site["cpus_per_node"]))
+        of_gpu, cores = gpus.share(run["N"]), site["cpus_per_node"] // site["gpus_per_node"]
+        return 100 if of_gpu == 100 else max(of_gpu, math.ceil(100 / max(1, min(cores, at_once))))
+    return math.ceil(100 / max(1, min(CORES_PER_PACK, site["cpus_per_node"], at_once)))
 
 
 def _seconds(run, processes, site, execution):
