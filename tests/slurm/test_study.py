@@ -88,6 +88,14 @@ def test_a_large_run_takes_several_nodes(lab, study):
     assert run["status"] == "finished"
 
 
+def test_a_cluster_of_cpus_packs_runs_by_the_cores_of_a_node(lab, study):
+    study.write({"size": {"shape": SMALL, "seed": [0, 1]}}, site={"gpus_per_node": 0})
+    study.finish("results/studies/lab/tables/runs.parquet")
+    ((_, cores, gpus),) = asked(lab, "%C", "%b")[-1:]
+    assert (cores, gpus) == ("4", "N/A"), "whatever cores the machine has that submits the job"
+    assert len(study.runs) == 6
+
+
 @pytest.mark.parametrize(
     ("site", "line"),
     [

@@ -58,6 +58,9 @@ GPUS = gpus.count(os.environ)
 # Whether jobs are Slurm's: seen from the process that submits them, which has slurm/profile.yaml count GPUs by
 # the job, or from within one of them
 ON_CLUSTER = workflow.remote_exec or workflow.resource_scopes.is_local("gpu_percent")
+# The process that submits jobs bounds none of them by its own cores, as it would where it sums up a pack
+if ON_CLUSTER and not workflow.remote_exec:
+    workflow.register_resource("_cores", 10**6)
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
 DATA_FIRST = 10**12
 TABLES = ["runs", "curves", "evaluations"]
@@ -120,7 +123,7 @@ def asked(name):
 
 
 def of_each_run(value):
-    """A resource: ``value(run, attempt)``, or just that where it is the same for all, since Snakemake takes its time to ask."""
+    """A resource: ``value(run, attempt)``; no function where it is the same for all, since asking takes time."""
     found = {value(run, attempt) for run in RUNS.values() for attempt in (1, 2)}
     if len(found) == 1:
         return found.pop()
@@ -128,7 +131,7 @@ def of_each_run(value):
 
 
 def on_cluster(value):
-    """As :func:`of_each_run`, of what the run asks of the cluster; None, which leaves the resource out, elsewhere."""
+    """A resource by what the run asks of the cluster, ``value(request, attempt)``; None where there is none."""
     return of_each_run(lambda run, attempt: value(asked(run["run"]), attempt)) if ON_CLUSTER else None
 
 
@@ -321,17 +324,21 @@ def figures(*endings):
 
 
 def begin():
-    """What comes before the first job: no other driver here, and none of its jobs left in Slurm."""
+    """What comes before the first job: no other driver here, and none of its jobs left in Slurm.
+
+    Without Slurm several may be here, as far as Snakemake's own locks let them.
+    """
     global DRIVER
     if {job.rule.name for job in workflow.dag.needrun_jobs()} == {"plan"}:
         return
     try:
-        DRIVER = driver.alone(Path(".snakemake/driver.lock"))
+        DRIVER = driver.alone(Path(".snakemake/driver.lock"), shared=not ON_CLUSTER)
         if ON_CLUSTER == workflow.local_exec:
             raise UserError(
                 "jobs go to Slurm by `snakemake --profile slurm`, and by no other profile or executor"
             )
         if ON_CLUSTER:
+            refuse_unfit()
             driver.check_site(SITE, bool(RUNS) and cluster.on_gpus(SITE, EXECUTION))
             if left := driver.cancel_leftovers(Path.cwd()):
                 print(
@@ -341,6 +348,17 @@ def begin():
     except UserError as error:
         refuse(f"error: {error}")
     watch_progress()
+
+
+def refuse_unfit():
+    """Raise UserError where a run that is to be trained cannot be, on this site."""
+    waiting = {job.wildcards.run for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+    unfit = [name for name in RUNS if name in waiting and asked(name).lacking]
+    if unfit:
+        raise UserError(
+            f"{len(unfit)} of {len(waiting)} runs cannot be trained here, the first {unfit[0]}: "
+            f"{asked(unfit[0]).lacking}; `snakemake {STUDY}/plan.html` names all, and what would help"
+        )
 
 
 def accept_results():

@@ -23,8 +23,8 @@ Modules import only from those above them in this list::
     evaluation   losses on held-out text; snapshots against transfer sets
     evaluated    what of a run is evaluated already
     training     one run from its description to its curve: loop, schedules, optimizers, noise, divergence;
-                 plan, parallel; checkpoints, kept results, locks, interruption; job, which ties them; pack and
-                 slurm, for jobs of a cluster; launch
+                 plan, parallel; checkpoints, kept results, locks, interruption; job, which ties them; pack
+                 and slurm, for jobs of a cluster; launch
     forms        the functions that laws are made of, with gradients
     laws         the laws: form, inputs, published constants
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit

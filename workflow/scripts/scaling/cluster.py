@@ -95,7 +95,8 @@ def minutes(asked, site, attempt=1):
 
     A run that needs longer than the site allows saves in time, is put into the queue again and goes on.
     """
-    most = int(60 * site["hours"]) - evaluate_minutes(site, attempt)
+    # the last attempt's evaluation is the longest: with this attempt's the limit would fall as it grows
+    most = int(60 * site["hours"]) - evaluate_minutes(site, RETRIES + 1)
     return max(1, min(most, attempt * _base_minutes(asked.seconds)))
 
 
@@ -117,44 +118,38 @@ def packs(requests, site):
     """Which runs travel in one job, as a list of lists of their names.
 
     ``requests``: a dict from names to :class:`Request`; those that fill their device are left out. Runs of
-    similar length come together, in layers that fill one device at once.
+    one share and of similar length come together, in layers that fill one device at once: with one share,
+    Snakemake, which sums what a job asks for by an order of its own, finds the same layers.
     """
-    most = min(PACK_MINUTES, (60 * site["hours"] - evaluate_minutes(site)) / (RETRIES + 1))
     small = {name: asked for name, asked in requests.items() if asked.packed}
     found = []
-    for name in sorted(small, key=lambda name: (-small[name].seconds, name)):
-        asked = small[name]
-        length = _base_minutes(asked.seconds)
-        fits = found and (found[-1].filled + asked.share <= 100 or found[-1].minutes + length <= most)
-        if not fits or len(found[-1].names) == PACK_RUNS:
-            found.append(_Pack())
-        found[-1].add(name, asked.share, length)
-    return [pack.names for pack in found]
+    for name in sorted(small, key=lambda name: (small[name].share, -small[name].seconds, name)):
+        if not found or not _room(found[-1], small, small[name], site):
+            found.append([])
+        found[-1].append(name)
+    return found
 
 
 def pack_seconds(members):
     """Seconds that a pack of ``members``, their :class:`Request` s, is expected to take once it has begun."""
-    layers, filled = [], 101
-    for asked in sorted(members, key=lambda asked: -asked.seconds):
-        if filled + asked.share > 100:
-            layers.append(asked.seconds)
-            filled = 0
-        filled += asked.share
-    return sum(layers) + PACK_SECONDS_EACH * len(members)
+    longest = sorted((asked.seconds for asked in members), reverse=True)
+    return sum(longest[:: 100 // members[0].share]) + PACK_SECONDS_EACH * len(members)
 
 
-class _Pack:
-    """A pack being filled: ``filled`` percent of its last layer are taken."""
-
-    def __init__(self):
-        self.names, self.minutes, self.filled = [], 0, 101
-
-    def add(self, name, share, length):
-        if self.filled + share > 100:
-            self.minutes += length
-            self.filled = 0
-        self.filled += share
-        self.names.append(name)
+def _room(names, requests, asked, site):
+    """Whether a pack of ``names`` has room for a run that asks for as much and is no longer than its runs."""
+    at_once = 100 // asked.share
+    if requests[names[0]].share != asked.share or len(names) == PACK_RUNS:
+        return False
+    if len(names) % at_once:
+        return True
+    layers = [requests[name] for name in names[::at_once]] + [asked]
+    last = RETRIES + 1
+    evaluate = evaluate_minutes(site, last)
+    # members may be trained already: their evaluations come beside the others' training, before the others'
+    whole = sum(max(minutes(each, site, last), evaluate) + evaluate for each in layers)
+    expected = sum(_base_minutes(each.seconds) for each in layers)
+    return expected <= PACK_MINUTES and whole <= 60 * site["hours"]
 
 
 def _counts(per_node, nodes):
@@ -185,10 +180,21 @@ def _share(run, processes, site, execution):
     if processes > 1:
         return 100
     at_once = math.floor(1000 * site["memory_gb"] / _memory_mb(run, 1, site, execution))
-    if on_gpus(site, execution):
-        of_gpu, cores = gpus.share(run["N"]), site["cpus_per_node"] // site["gpus_per_node"]
-        return 100 if of_gpu == 100 else max(of_gpu, math.ceil(100 / max(1, min(cores, at_once))))
-    return math.ceil(100 / max(1, min(CORES_PER_PACK, site["cpus_per_node"], at_once)))
+    if not on_gpus(site, execution):
+        return _among(min(CORES_PER_PACK, site["cpus_per_node"], at_once))
+    share = max(gpus.share(run["N"]), _among(min(_cores_per_gpu(site), at_once)))
+    size, parallel = site["gpu_memory_gb"] * 1e9, execution["parallel"]
+    # training plans with its share of the GPU's memory
+    at_once = 100 // share
+    while at_once > 1 and not memory.fits(run, size * share / 100, parallel=parallel):
+        at_once -= 1
+        share = _among(at_once)
+    return share
+
+
+def _among(number):
+    """Percentage that each of ``number`` has of a device; of up to ten no more than so many have room."""
+    return 100 // max(1, min(10, number))
 
 
 def _seconds(run, processes, site, execution):
@@ -202,7 +208,11 @@ def _seconds(run, processes, site, execution):
 def _cores(on_node, share, site, execution):
     if not on_gpus(site, execution) or share < 100:
         return on_node
-    return on_node * min(CORES_PER_GPU, max(1, site["cpus_per_node"] // site["gpus_per_node"]))
+    return min(site["cpus_per_node"], on_node * min(CORES_PER_GPU, max(1, _cores_per_gpu(site))))
+
+
+def _cores_per_gpu(site):
+    return site["cpus_per_node"] // site["gpus_per_node"]
 
 
 def _memory_mb(run, on_node, site, execution):

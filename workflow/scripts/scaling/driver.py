@@ -28,16 +28,17 @@ MEND = "mend slurm/site.yaml"
 ACTIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,RESIZING,STOPPED,REQUEUED,REQUEUE_HOLD"
 
 
-def alone(path):
+def alone(path, *, shared=False):
     """Lock ``path`` until this process ends, however it ends; returns the open file, to be kept.
 
+    Alone, or, if ``shared``, with others that share it.
     Raises UserError naming the other driver where there is one. Whether the lock reaches another host is for
     the file system to say; each run's folder has a lock of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         holder = file.read().strip() or "another process"
@@ -55,41 +56,45 @@ def check_site(site, on_gpus):
 
     Slurm takes some of them and lets them wait for ever. ``on_gpus``: whether runs ask for GPUs.
     """
-    nodes = [_nodes(line) for line in _ask("sinfo", "--noheader", "--format=%P|%l|%c|%m|%G").splitlines()]
+    # without --exact, nodes of other sizes hide behind a number and a +
+    shown = _ask("sinfo", "--noheader", "--exact", "--format=%P|%l|%c|%m|%D|%G")
+    groups = [_group(line, site["gpu_type"]) for line in shown.splitlines()]
+    known = ", ".join(sorted({group["partition"] for group in groups}))
     for key in ("partition", "cpu_partition"):
-        if site[key] is not None and site[key] not in {group["partition"] for group in nodes}:
-            known = ", ".join(sorted({group["partition"] for group in nodes}))
+        if site[key] is not None and site[key] not in {group["partition"] for group in groups}:
             raise UserError(f"site.{key}: found {site[key]!r}, but sinfo shows {known}; {MEND}")
-    there = [
-        group for group in nodes if site["partition"] in (group["partition"], None if group["default"] else 0)
-    ]
-    wanted = {
-        "minutes": 60 * site["hours"],
-        "cpus": site["cpus_per_node"],
-        "memory_mb": 1000 * site["memory_gb"],
-    }
-    if on_gpus:
-        wanted["gpus"] = site["gpus_per_node"]
-    for key, most in wanted.items():
-        if there and max(group[key] for group in there) < most:
-            name, unit = SITE_KEYS[key]
-            shown = max(group[key] for group in there) / unit
-            where = there[0]["partition"]
-            raise UserError(
-                f"site.{name}: found {site[name]}, but sinfo shows {shown:g} in partition {where}; {MEND}"
-            )
+    if site["partition"] is None:
+        there = [group for group in groups if group["default"]]
+    else:
+        there = [group for group in groups if group["partition"] == site["partition"]]
+    if not there:
+        raise UserError(f"site.partition: found null, but sinfo shows no default among {known}; {MEND}")
+    where = f"in partition {there[0]['partition']}; {MEND}"
+    for key, (name, unit) in SITE_KEYS.items():
+        if key == "gpus" and not on_gpus:
+            continue
+        wanted, most = round(site[name] * unit, 6), max(group[key] for group in there)
+        if most < wanted:
+            kind = f" of type {site['gpu_type']}" if key == "gpus" and site["gpu_type"] else ""
+            raise UserError(f"site.{name}: found {site[name]}, but sinfo shows {most / unit:g}{kind} {where}")
+        there = [group for group in there if group[key] >= wanted]
+    number = sum(group["nodes"] for group in there)
+    if number < site["nodes"]:
+        raise UserError(f"site.nodes: found {site['nodes']}, but sinfo shows {number} of such nodes {where}")
 
 
-def _nodes(line):
-    """What sinfo shows of some nodes that are alike, as a dict."""
-    partition, limit, cpus, memory_mb, generic = line.split("|")
+def _group(line, gpu_type):
+    """What sinfo shows of some nodes that are alike, as a dict; its GPUs of ``gpu_type``, if not None."""
+    partition, limit, cpus, memory_mb, nodes, generic = line.split("|")
+    gpus = re.findall(r"\bgpu:(?:([^:,()]+):)?(\d+)", generic)
     return {
         "partition": partition.rstrip("*"),
         "default": partition.endswith("*"),
         "minutes": _minutes(limit),
         "cpus": int(cpus.rstrip("+")),
         "memory_mb": int(memory_mb.rstrip("+")),
-        "gpus": sum(int(number) for number in re.findall(r"\bgpu:(?:[^:,()]+:)?(\d+)", generic)),
+        "nodes": int(nodes),
+        "gpus": sum(int(number) for kind, number in gpus if gpu_type in (None, kind)),
     }
 
 
@@ -113,7 +118,7 @@ def cancel_leftovers(folder):
     left = _leftovers(folder)
     if not left:
         return 0
-    _ask("scancel", *left)
+    _ask("scancel", "--quiet", *left)  # quiet of those that have ended meanwhile
     until = time.monotonic() + PATIENCE
     while still := _leftovers(folder):
         if time.monotonic() > until:
@@ -143,5 +148,6 @@ def _ask(program, *arguments):
     except subprocess.TimeoutExpired:
         raise UserError(f"{program} does not answer; try again when Slurm does") from None
     if asked.returncode:
-        raise UserError(f"{program} failed: {asked.stderr.strip().splitlines()[-1:] or asked.returncode}")
+        said = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
+        raise UserError(f"{program} failed: {said[-1]}")
     return asked.stdout
