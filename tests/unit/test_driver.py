@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import snakemake_executor_plugin_slurm as executor
 import yaml
 from scaling import driver
 from scaling.provenance import UserError
@@ -253,3 +254,24 @@ def test_a_command_that_is_not_there(tmp_path, monkeypatch):
 def test_names_of_jobs_begin_as_the_profile_has_them_begin():
     profile = yaml.safe_load((ROOT / "slurm" / "profile.yaml").read_text(encoding="utf-8"))
     assert profile["slurm-jobname-prefix"] == driver.PREFIX
+
+
+# --- the executor ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("age", [None, 10])
+def test_a_slurm_that_forgets_jobs_too_soon_is_refused(monkeypatch, age):
+    monkeypatch.setattr(executor, "get_min_job_age", lambda: age)
+    assert f"Slurm forgets jobs {age or 0} s after their end" in refused(driver.trust_squeue)
+
+
+def test_the_executor_goes_by_squeue_when_the_controller_does_not_answer(monkeypatch):
+    answers = iter([300, None])
+    monkeypatch.setattr(executor, "get_min_job_age", lambda: next(answers))
+    driver.trust_squeue()
+    assert executor.get_min_job_age() == executor.get_min_job_age() == 300
+
+
+def test_first_look_and_memory_agree_with_the_profile():
+    profile = yaml.safe_load((ROOT / "slurm/profile.yaml").read_text(encoding="utf-8"))
+    assert driver.MIN_JOB_AGE == 3 * profile["slurm-init-seconds-before-status-checks"]

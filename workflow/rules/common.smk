@@ -340,6 +340,7 @@ def begin():
         if ON_CLUSTER:
             refuse_unfit()
             driver.check_site(SITE, bool(RUNS) and cluster.on_gpus(SITE, EXECUTION))
+            driver.trust_squeue()
             if left := driver.cancel_leftovers(Path.cwd()):
                 print(
                     f"{left} Slurm jobs that an earlier snakemake had left here are cancelled",

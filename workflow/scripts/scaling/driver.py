@@ -24,6 +24,8 @@ SITE_KEYS = {
     "gpus": ("gpus_per_node", 1),
 }
 """What of a node bounds which key of the site, and how many of its units are one of the key's."""
+MIN_JOB_AGE = 60
+"""Seconds for which Slurm has to know a job after its end: three times the first pause between two looks."""
 MEND = "mend slurm/site.yaml"
 ACTIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,RESIZING,STOPPED,REQUEUED,REQUEUE_HOLD"
 
@@ -128,6 +130,23 @@ def cancel_leftovers(folder):
             )
         time.sleep(1)
     return len(left)
+
+
+def trust_squeue():
+    """Have the executor go by squeue for good, as its profile says; raises UserError where Slurm forgets too soon.
+
+    Version 2.8.0 asks Slurm at each look at its jobs for how long it knows them after their end. Where it gets
+    no answer, as from a controller that restarts, it turns to accounting: where there is none, for ever.
+    """
+    import snakemake_executor_plugin_slurm as executor
+
+    age = executor.get_min_job_age()
+    if age is None or age < MIN_JOB_AGE:
+        raise UserError(
+            f"Slurm forgets jobs {age or 0} s after their end, before Snakemake has looked at them; ask those who "
+            f"run it for a MinJobAge of {MIN_JOB_AGE} or more"
+        )
+    executor.get_min_job_age = lambda: age
 
 
 def _leftovers(folder):
