@@ -259,10 +259,16 @@ def test_names_of_jobs_begin_as_the_profile_has_them_begin():
 # --- the executor ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("age", [None, 10])
-def test_a_slurm_that_forgets_jobs_too_soon_is_refused(monkeypatch, age):
-    monkeypatch.setattr(executor, "get_min_job_age", lambda: age)
-    assert f"Slurm forgets jobs {age or 0} s after their end" in refused(driver.trust_squeue)
+def test_a_slurm_that_forgets_jobs_too_soon_is_refused(monkeypatch):
+    monkeypatch.setattr(executor, "get_min_job_age", lambda: 10)
+    assert "Slurm forgets jobs 10 s after their end" in refused(driver.trust_squeue)
+
+
+def test_a_slurm_that_does_not_say_is_taken_to_have_its_default(monkeypatch, capsys):
+    monkeypatch.setattr(executor, "get_min_job_age", lambda: None)
+    driver.trust_squeue()
+    assert executor.get_min_job_age() == driver.DEFAULT_AGE
+    assert "is assumed" in capsys.readouterr().out
 
 
 def test_the_executor_goes_by_squeue_when_the_controller_does_not_answer(monkeypatch):
@@ -274,4 +280,4 @@ def test_the_executor_goes_by_squeue_when_the_controller_does_not_answer(monkeyp
 
 def test_first_look_and_memory_agree_with_the_profile():
     profile = yaml.safe_load((ROOT / "slurm/profile.yaml").read_text(encoding="utf-8"))
-    assert driver.MIN_JOB_AGE == 3 * profile["slurm-init-seconds-before-status-checks"]
+    assert 3 * profile["slurm-init-seconds-before-status-checks"] == driver.MIN_JOB_AGE

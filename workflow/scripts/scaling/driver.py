@@ -26,6 +26,8 @@ SITE_KEYS = {
 """What of a node bounds which key of the site, and how many of its units are one of the key's."""
 MIN_JOB_AGE = 60
 """Seconds for which Slurm has to know a job after its end: three times the first pause between two looks."""
+DEFAULT_AGE = 300
+"""What that is unless a site has it otherwise."""
 MEND = "mend slurm/site.yaml"
 ACTIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,RESIZING,STOPPED,REQUEUED,REQUEUE_HOLD"
 
@@ -133,18 +135,22 @@ def cancel_leftovers(folder):
 
 
 def trust_squeue():
-    """Have the executor go by squeue for good, as its profile says; raises UserError where Slurm forgets too soon.
+    """Have the executor go by squeue for good, as its profile says.
 
-    Version 2.8.0 asks Slurm at each look at its jobs for how long it knows them after their end. Where it gets
-    no answer, as from a controller that restarts, it turns to accounting: where there is none, for ever.
+    At each look at its jobs, version 2.8.0 asks Slurm for how long it knows them after their end. Where it gets
+    no answer, as from a controller that restarts, it turns to accounting: where there is none, for ever. Raises
+    UserError where Slurm forgets jobs before they have been looked at.
     """
     import snakemake_executor_plugin_slurm as executor
 
     age = executor.get_min_job_age()
-    if age is None or age < MIN_JOB_AGE:
+    if age is None:
+        print(f"scontrol show config does not tell MinJobAge; Slurm's default, {DEFAULT_AGE} s, is assumed")
+        age = DEFAULT_AGE
+    if age < MIN_JOB_AGE:
         raise UserError(
-            f"Slurm forgets jobs {age or 0} s after their end, before Snakemake has looked at them; ask those who "
-            f"run it for a MinJobAge of {MIN_JOB_AGE} or more"
+            f"Slurm forgets jobs {age} s after their end (MinJobAge), before Snakemake has looked at them; ask "
+            f"those who run it for {MIN_JOB_AGE} s or more"
         )
     executor.get_min_job_age = lambda: age
 
