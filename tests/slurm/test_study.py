@@ -20,11 +20,10 @@ def finished(lab, prepared, tmp_path_factory):
     return study
 
 
-def asked(lab, *fields):
-    """What squeue shows of the jobs of this study's training."""
-    return [
-        line.split("|") for line in lab.jobs(fields="%k|" + "|".join(fields)) if "train" in line.split("|")[0]
-    ]
+def asked(lab, study, *fields):
+    """What squeue shows of the jobs in which ``study`` trains, a list for each."""
+    shown = [line.split("|") for line in lab.jobs(fields="|".join(["%Z", "%k", *fields]))]
+    return [found for at, rule, *found in shown if at == str(study.root) and "train" in rule]
 
 
 def test_one_command_takes_a_study_from_text_to_its_page(finished):
@@ -36,7 +35,7 @@ def test_one_command_takes_a_study_from_text_to_its_page(finished):
 
 def test_small_runs_share_one_job_and_one_gpu(lab, finished):
     print(asked(lab, "%b", "%C", "%l"))
-    ((_, gpus, cores, minutes),) = asked(lab, "%b", "%C", "%l")
+    ((gpus, cores, minutes),) = asked(lab, finished, "%b", "%C", "%l")
     assert gpus == "gres:gpu:1"
     assert cores == "2", "a GPU's share of a node's cores, and so many runs at once"
     assert minutes.endswith(":00")
@@ -69,10 +68,10 @@ def test_a_single_run_is_trained_again_by_itself(lab, finished):
         learned(finished.root),
     )
     (folder / "run.json").unlink()
-    jobs = len(asked(lab))
+    jobs = len(asked(lab, finished))
     finished.finish(str((folder / "run.json").relative_to(finished.root)))
     finished.finish("results/studies/lab/tables/runs.parquet")
-    assert len(asked(lab)) == jobs + 1
+    assert len(asked(lab, finished)) == jobs + 1
     assert {other: (other / "run.json").stat().st_mtime_ns for other in others} == before
     assert learned(finished.root) == learned_before
     assert json.loads((folder / "run.json").read_text())["resumed"] == 0
@@ -81,7 +80,7 @@ def test_a_single_run_is_trained_again_by_itself(lab, finished):
 def test_a_large_run_takes_several_nodes(lab, study):
     study.write({"size": {"shape": SMALL[:1], "S": 400}}, execution={"processes": 4})
     study.finish("results/studies/lab/tables/runs.parquet")
-    ((_, nodes, gpus),) = asked(lab, "%D", "%b")[-1:]
+    ((nodes, gpus),) = asked(lab, study, "%D", "%b")
     assert (nodes, gpus) == ("2", "gres:gpu:2")
     (run,) = study.runs.values()
     assert run["processes"] == 4
@@ -91,7 +90,7 @@ def test_a_large_run_takes_several_nodes(lab, study):
 def test_a_cluster_of_cpus_packs_runs_by_the_cores_of_a_node(lab, study):
     study.write({"size": {"shape": SMALL, "seed": [0, 1]}}, site={"gpus_per_node": 0})
     study.finish("results/studies/lab/tables/runs.parquet")
-    ((_, cores, gpus),) = asked(lab, "%C", "%b")[-1:]
+    ((cores, gpus),) = asked(lab, study, "%C", "%b")
     assert (cores, gpus) == ("4", "N/A"), "whatever cores the machine has that submits the job"
     assert len(study.runs) == 6
 

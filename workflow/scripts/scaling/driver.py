@@ -137,9 +137,9 @@ def cancel_leftovers(folder):
 def trust_squeue():
     """Have the executor go by squeue for good, as its profile says.
 
-    At each look at its jobs, version 2.8.0 asks Slurm for how long it knows them after their end. Where it gets
-    no answer, as from a controller that restarts, it turns to accounting: where there is none, for ever. Raises
-    UserError where Slurm forgets jobs before they have been looked at.
+    At each look at its jobs, version 2.8.0 asks Slurm for how long it knows them after their end. Where it
+    gets no answer, as from a controller that restarts, it turns to accounting: where there is none, for ever.
+    Raises UserError where Slurm forgets jobs before they have been looked at.
     """
     import snakemake_executor_plugin_slurm as executor
 
@@ -149,8 +149,8 @@ def trust_squeue():
         age = DEFAULT_AGE
     if age < MIN_JOB_AGE:
         raise UserError(
-            f"Slurm forgets jobs {age} s after their end (MinJobAge), before Snakemake has looked at them; ask "
-            f"those who run it for {MIN_JOB_AGE} s or more"
+            f"Slurm forgets jobs {age} s after their end (MinJobAge), before Snakemake has looked at them; "
+            f"ask those who run it for {MIN_JOB_AGE} s or more"
         )
     executor.get_min_job_age = lambda: age
 
