@@ -34,11 +34,10 @@ def test_one_command_takes_a_study_from_text_to_its_page(finished):
 
 
 def test_small_runs_share_one_job_and_one_gpu(lab, finished):
-    print(asked(lab, "%b", "%C", "%l"))
     ((gpus, cores, minutes),) = asked(lab, finished, "%b", "%C", "%l")
     assert gpus == "gres:gpu:1"
     assert cores == "2", "a GPU's share of a node's cores, and so many runs at once"
-    assert minutes.endswith(":00")
+    assert minutes == "16:00", "two layers of 3 minutes, and twice 5 for their evaluations"
 
 
 def test_runs_of_a_pack_train_at_once(finished):

@@ -1,7 +1,9 @@
 """What comes before a study's first job, with Slurm's commands played by small scripts."""
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -278,6 +280,32 @@ def test_the_executor_goes_by_squeue_when_the_controller_does_not_answer(monkeyp
     assert executor.get_min_job_age() == executor.get_min_job_age() == 300
 
 
-def test_first_look_and_memory_agree_with_the_profile():
-    profile = yaml.safe_load((ROOT / "slurm/profile.yaml").read_text(encoding="utf-8"))
-    assert 3 * profile["slurm-init-seconds-before-status-checks"] == driver.MIN_JOB_AGE
+def test_jobs_are_known_for_longer_than_the_longest_pause():
+    assert driver.DEFAULT_AGE > driver.MIN_JOB_AGE
+    assert f"max_sleep_time = {driver.MIN_JOB_AGE - 60}" in Path(executor.__file__).read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_driver_on_another_host_is_believed_until_its_name_is_deleted(tmp_path):
+    path = tmp_path / "driver.lock"
+    path.write_text("process 7 on elsewhere\n")
+    line = f"process 7 on elsewhere drives a study here already; if it has ended, delete {path}"
+    assert refused(driver.alone, path) == line
+    assert refused(lambda: driver.alone(path, shared=True)) == line
+    path.unlink()
+    driver.alone(path).close()
+
+
+def test_where_there_are_no_locks_the_name_of_a_living_driver_counts(tmp_path, monkeypatch):
+    def without(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(driver.fcntl, "flock", without)
+    path = tmp_path / "driver.lock"
+    with driver.alone(path):
+        assert f"process {os.getpid()} on" in refused(driver.alone, path)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    path.write_text(f"process {ended.pid} on {socket.gethostname()}\n")
+    driver.alone(path).close()

@@ -97,9 +97,14 @@ def corpus_wheels():
     return wheels(*dict.fromkeys(packages))
 
 
+def folder_of(run):
+    """The folder of a run."""
+    return f"results/runs/{run['data']}/{run['run']}"
+
+
 def run_files(name):
     """The file ``name`` in the folder of every run of the study."""
-    return [f"results/runs/{run['data']}/{run['run']}/{name}" for run in RUNS.values()]
+    return [f"{folder_of(run)}/{name}" for run in RUNS.values()]
 
 
 def described(wildcards):
@@ -199,8 +204,8 @@ def of_data_job():
     if not ON_CLUSTER:
         return {}
     return of_site(SITE["cpu_partition"] or SITE["partition"]) | {
-        "runtime": lambda wildcards, attempt: min(60 * attempt, int(60 * SITE["hours"])),
-        "mem_mb": lambda wildcards, attempt: min(4000 * attempt, int(1000 * SITE["memory_gb"])),
+        "runtime": lambda wildcards, attempt: min(attempt * cluster.DATA_MINUTES, int(60 * SITE["hours"])),
+        "mem_mb": lambda wildcards, attempt: min(attempt * cluster.DATA_MB, int(1000 * SITE["memory_gb"])),
     }
 
 
@@ -223,12 +228,13 @@ def evaluate_minutes(request, attempt):
 @cache
 def packs():
     """Which runs travel together in one Slurm job: a dict from their names to that of their pack."""
-    waiting = [
-        run["run"]
-        for run in RUNS.values()
-        if not Path(f"results/runs/{run['data']}/{run['run']}/evaluation.parquet").exists()
-    ]
-    found = cluster.packs({name: asked(name) for name in waiting}, SITE)
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.rule.name in ("train", "evaluate")]
+    waiting = {job.wildcards.run: asked(job.wildcards.run) for job in jobs}
+    # a member that always fails has Snakemake discard the others' outputs: their results are kept, and the next
+    # time they travel without it
+    ended = {name for name in waiting if kept.place(Path(folder_of(RUNS[name]))).exists()}
+    parts = [{name: waiting[name] for name in waiting if (name in ended) == kind} for kind in (True, False)]
+    found = [pack for part in parts for pack in cluster.packs(part, SITE)]
     pack_of = {name: f"pack{number}" for number, names in enumerate(found, 1) for name in names}
     # without a number here, runs of one group that do not depend on each other would be a job each; while the
     # rules are read it would be lost again
@@ -258,7 +264,7 @@ def announce_pack():
         pack = [
             {
                 "run": RUNS[name] | {"experiments": []},
-                "out": f"results/runs/{RUNS[name]['data']}/{name}",
+                "out": folder_of(RUNS[name]),
                 "gpu_percent": asked(name).share,
             }
             for name in names
@@ -329,7 +335,8 @@ def begin():
     Without Slurm several may be here, as far as Snakemake's own locks let them.
     """
     global DRIVER
-    if {job.rule.name for job in workflow.dag.needrun_jobs()} == {"plan"}:
+    jobs = list(workflow.dag.needrun_jobs())
+    if {job.rule.name for job in jobs} == {"plan"}:
         return
     try:
         DRIVER = driver.alone(Path(".snakemake/driver.lock"), shared=not ON_CLUSTER)
@@ -337,8 +344,8 @@ def begin():
             raise UserError(
                 "jobs go to Slurm by `snakemake --profile slurm`, and by no other profile or executor"
             )
-        if ON_CLUSTER:
-            refuse_unfit()
+        if ON_CLUSTER and not all(job.is_local for job in jobs):
+            refuse_unfit(jobs)
             driver.check_site(SITE, bool(RUNS) and cluster.on_gpus(SITE, EXECUTION))
             driver.trust_squeue()
             if left := driver.cancel_leftovers(Path.cwd()):
@@ -351,9 +358,9 @@ def begin():
     watch_progress()
 
 
-def refuse_unfit():
-    """Raise UserError where a run that is to be trained cannot be, on this site."""
-    waiting = {job.wildcards.run for job in workflow.dag.needrun_jobs() if job.rule.name == "train"}
+def refuse_unfit(jobs):
+    """Raise UserError where a run that one of ``jobs`` is to train cannot be trained, on this site."""
+    waiting = {job.wildcards.run for job in jobs if job.rule.name == "train"}
     unfit = [name for name in RUNS if name in waiting and asked(name).lacking]
     if unfit:
         raise UserError(

@@ -4,6 +4,7 @@
 # both make the tables; this file is included where nothing is trained
 localrules:
     finished,
+    finished_file,
 
 
 ruleorder: finished > tables

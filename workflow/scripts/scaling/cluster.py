@@ -22,8 +22,10 @@ PACK_RUNS = 40
 """Most runs in a pack."""
 CORES_PER_PACK = 8
 """Runs at once in a pack on CPUs, where a node has as many cores."""
-CORES_PER_GPU = 8
-"""Most cores that a run asks for beside each of its GPUs."""
+CORES_PER_GPU = 2
+"""Most cores that a run which fills its GPUs asks for beside each: for its process, and for communication."""
+DATA_MINUTES, DATA_MB, DATA_CORES = 60, 4000, 2
+"""What a job that does not train asks for at most, at its first attempt."""
 PROCESS_MB = {"gpu": 3072, "cpu": 1024}
 """Host memory of a process that trains, beside its weights: torch, CUDA, libraries, activations on a CPU."""
 RETRIES = 3
@@ -166,6 +168,8 @@ def _lacking(run, processes, per_node, site, execution):
         return f"{processes} processes are not whole nodes of {per_node}"
     if processes > per_node * site["nodes"]:
         return f"{processes} processes are more than {site['nodes']} × {per_node} that a run may take"
+    if execution["device"] == "cuda" and not on_gpus(site, execution):
+        return "execution.device is cuda, but site.gpus_per_node is 0"
     if on_gpus(site, execution):
         size = site["gpu_memory_gb"] * 1e9
         if not memory.fits(run, size, processes=processes, parallel=execution["parallel"]):

@@ -4,6 +4,7 @@ The driver is Snakemake's main process. It may be killed at any moment; the kern
 while jobs that it had given to Slurm go on without it.
 """
 
+import atexit
 import fcntl
 import math
 import os
@@ -12,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 from scaling.provenance import UserError
 
@@ -24,8 +26,9 @@ SITE_KEYS = {
     "gpus": ("gpus_per_node", 1),
 }
 """What of a node bounds which key of the site, and how many of its units are one of the key's."""
-MIN_JOB_AGE = 60
-"""Seconds for which Slurm has to know a job after its end: three times the first pause between two looks."""
+MIN_JOB_AGE = 240
+"""Seconds for which Slurm has to know a job after its end: the executor's longest pause between two looks at
+its jobs is three minutes, and one that it then does not find it waits for without end."""
 DEFAULT_AGE = 300
 """What that is unless a site has it otherwise."""
 MEND = "mend slurm/site.yaml"
@@ -35,24 +38,43 @@ ACTIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,RESIZING,STOPPED,REQU
 def alone(path, *, shared=False):
     """Lock ``path`` until this process ends, however it ends; returns the open file, to be kept.
 
-    Alone, or, if ``shared``, with others that share it.
-    Raises UserError naming the other driver where there is one. Whether the lock reaches another host is for
-    the file system to say; each run's folder has a lock of its own.
+    Alone, or, if ``shared``, with others that share it. The kernel's lock decides; where a file system has none,
+    or keeps it within one host, the name in the file does, which a driver takes out again unless it is killed.
+    Raises UserError naming the driver that is alone where there is one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
+    host, pid, name = _named(file)
+    free, locks = True, True
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        raise UserError(f"{holder} drives a study here already; wait for it, or end it") from None
+        free = False
     except OSError:
-        pass  # a file system without such locks
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
+        locks = False
+    elsewhere = bool(host) and host != socket.gethostname()
+    if not free or elsewhere or (host and not locks and Path(f"/proc/{pid}").exists()):
+        file.close()
+        remedy = f"if it has ended, delete {path}" if elsewhere else "wait for it, or end it"
+        raise UserError(f"{name or 'another snakemake'} drives a study here already; {remedy}")
+    if not shared:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        atexit.register(_leave, file)
     return file
+
+
+def _named(file):
+    """Host, process and whole line of the driver that the lock file names; Nones where it names none."""
+    file.seek(0)
+    found = re.match(r"process (\d+) on (\S+)$", file.read().strip())
+    return (found[2], int(found[1]), found[0]) if found else (None, None, None)
+
+
+def _leave(file):
+    if not file.closed:
+        file.truncate(0)
 
 
 def check_site(site, on_gpus):
@@ -104,7 +126,7 @@ def _group(line, gpu_type):
 
 def _minutes(limit):
     """Minutes of a time limit as Slurm writes it: days-hours:minutes:seconds; infinite has none."""
-    if limit == "infinite":
+    if limit in ("infinite", "n/a"):
         return math.inf
     days, _, rest = limit.rpartition("-")
     seconds = 0

@@ -69,7 +69,7 @@ def train(pack, *, command, minutes):
                 not_begun = ", ".join(pack[i]["run"]["run"] for i in waiting)
                 print(f"{reason}: not begun: {not_begun}", flush=True)
                 waiting.clear()
-            if watch.received and not asked:
+            if reason and watch.received and not asked:
                 print(f"{watch.received[0]}: all are asked to save", flush=True)
                 for process in running.values():
                     process.send_signal(signal.SIGTERM)
