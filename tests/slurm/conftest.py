@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from project import Project, with_corpus
 
-SITE = {"gpus_per_node": cluster.GPUS, "cpus_per_node": 4, "memory_gb": 8, "nodes": 2, "hours": 0.5}
+SITE = {"gpus_per_node": cluster.GPUS, "cpus_per_node": 4, "memory_gb": 8, "nodes": 2, "hours": 1}
 DIFFERS = ("seconds", "tokens_per_second", "resumed", "versions")
 """How names of a run's record begin whose values differ from one training to the next."""
 

@@ -9,6 +9,7 @@ from conftest import Study, learned, work_left_behind
 
 SMALL = [{"n_layer": 1, "d_model": d, "n_head": 1} for d in (4, 8, 12)]
 PAGE = "results/studies/lab/frontier.html"
+TABLES = "results/studies/lab/tables/runs.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_runs_of_a_pack_train_at_once(finished):
 def test_a_run_learns_what_it_learns_without_slurm(finished, prepared, tmp_path):
     here = Study.copied(prepared, tmp_path / "project")
     here.write({"size": {"shape": SMALL, "S": 3000}})
-    done = here.project.snakemake("results/studies/lab/tables/runs.parquet", "--cores", "2")
+    done = here.project.snakemake(TABLES, "--cores", "2")
     assert done.returncode == 0, done.stdout
     assert learned(here.root) == learned(finished.root)
 
@@ -69,17 +70,33 @@ def test_a_single_run_is_trained_again_by_itself(lab, finished):
     (folder / "run.json").unlink()
     jobs = len(asked(lab, finished))
     finished.finish(str((folder / "run.json").relative_to(finished.root)))
-    finished.finish("results/studies/lab/tables/runs.parquet")
+    finished.finish(TABLES)
     assert len(asked(lab, finished)) == jobs + 1
     assert {other: (other / "run.json").stat().st_mtime_ns for other in others} == before
     assert learned(finished.root) == learned_before
     assert json.loads((folder / "run.json").read_text())["resumed"] == 0
 
 
+def test_finished_runs_that_are_forced_travel_together_too(lab, finished):
+    before, jobs = learned(finished.root), len(asked(lab, finished))
+    finished.finish(TABLES, "--forcerun", "train")
+    assert len(asked(lab, finished)) == jobs + 1
+    assert all(record["resumed"] == 0 for record in finished.runs.values())
+    assert learned(finished.root) == before
+
+
+def test_a_run_that_always_fails_costs_those_of_its_pack_one_start(lab, study):
+    study.write({"size": {"shape": SMALL, "S": 400}, "broken": {"shape": SMALL[:1], "S": 400, "D": 10**9}})
+    assert study.start(TABLES, "--retries", "0").end() == 1
+    assert study.start(TABLES, "--retries", "0").end() == 1
+    assert sorted(record["N"] for record in study.runs.values()) == [192, 768, 1728]
+    assert "the training split holds" in study.told
+
+
 def test_a_large_run_takes_several_nodes(lab, study):
     study.write({"size": {"shape": SMALL[:1], "S": 400}}, execution={"processes": 4})
-    study.finish("results/studies/lab/tables/runs.parquet")
-    ((nodes, gpus),) = asked(lab, study, "%D", "%b")
+    study.finish(TABLES)
+    nodes, gpus = asked(lab, study, "%D", "%b")[0]
     assert (nodes, gpus) == ("2", "gres:gpu:2")
     (run,) = study.runs.values()
     assert run["processes"] == 4
@@ -88,8 +105,8 @@ def test_a_large_run_takes_several_nodes(lab, study):
 
 def test_a_cluster_of_cpus_packs_runs_by_the_cores_of_a_node(lab, study):
     study.write({"size": {"shape": SMALL, "seed": [0, 1]}}, site={"gpus_per_node": 0})
-    study.finish("results/studies/lab/tables/runs.parquet")
-    ((cores, gpus),) = asked(lab, study, "%C", "%b")
+    study.finish(TABLES)
+    cores, gpus = asked(lab, study, "%C", "%b")[0]
     assert (cores, gpus) == ("4", "N/A"), "whatever cores the machine has that submits the job"
     assert len(study.runs) == 6
 

@@ -38,9 +38,9 @@ ACTIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,RESIZING,STOPPED,REQU
 def alone(path, *, shared=False):
     """Lock ``path`` until this process ends, however it ends; returns the open file, to be kept.
 
-    Alone, or, if ``shared``, with others that share it. The kernel's lock decides; where a file system has none,
-    or keeps it within one host, the name in the file does, which a driver takes out again unless it is killed.
-    Raises UserError naming the driver that is alone where there is one.
+    Alone, or, if ``shared``, with others that share it. The kernel's lock decides; where a file system has
+    none, or keeps it within one host, the name in the file does, which a driver takes out again unless it is
+    killed. Raises UserError naming the driver that is alone where there is one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")

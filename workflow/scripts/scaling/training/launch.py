@@ -44,6 +44,9 @@ def launch(arguments):
     watched = together or [{"run": run, "out": folder}]
     before = _standing(watched)
     code, asked = _pack(together, arguments) if together else _start(arguments)
+    if code not in (0, interruption.EXIT_CODE) and _trained_before(run, folder):
+        print(f"a process ended with exit code {code} after the run had", flush=True)
+        return 0
     if code == interruption.EXIT_CODE and arguments["requeue"] and job and not asked:
         if any(now > then for now, then in zip(_standing(watched), before, strict=True)):
             slurm.requeue(job)
