@@ -248,6 +248,8 @@ def job_of(wildcards):
     if workflow.remote_exec:
         announce_pack()
         return None
+    if workflow.dryrun:  # which groups would not change, but make a good deal slower
+        return None
     return packs().get(wildcards.run, "run")
 
 
