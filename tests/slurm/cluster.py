@@ -12,6 +12,8 @@ from pathlib import Path
 CONFIG = Path("/etc/slurm/slurm.conf")
 """Where Slurm's commands look where no variable names a config: the executor drops such variables."""
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
+NAME = "frontier-tests"
+"""By which a config is known to be one of ours, left by tests that were killed."""
 PORT = 16817
 GPUS = 2
 """GPUs of each node: devices that compute nothing, but that Slurm grants to one job at a time."""
@@ -24,7 +26,7 @@ def missing():
         return f"no {', '.join(lacking)}: apt-get install munge slurmctld slurmd slurm-client"
     if os.geteuid() != 0:
         return "root: slurmctld and slurmd are started as root here"
-    if CONFIG.exists() and not CONFIG.is_symlink():
+    if CONFIG.exists() and not CONFIG.read_text(encoding="utf-8").startswith(f"ClusterName={NAME}\n"):
         return f"a machine without a Slurm of its own: {CONFIG} is there, and would have to be replaced"
     return ""
 
@@ -39,8 +41,8 @@ class Cluster:
     A job in ``high`` has those in ``main`` make room: they are requeued.
     """
 
-    def __init__(self, folder, nodes=3):
-        self.folder = Path(folder)
+    def __init__(self, folder, nodes=3, minutes=60):
+        self.folder, self.minutes = Path(folder), minutes
         self.nodes = [f"n{i + 1}" for i in range(nodes)]
         self.daemons = {}
         for name in ("run", "log", "ctld", *(f"spool/{node}" for node in self.nodes)):
@@ -153,7 +155,7 @@ class Cluster:
             os.mknod(folder / "run" / f"gpu{i}", 0o666 | 0o020000, os.makedev(1, 3))
         self.config.write_text(
             f"""\
-ClusterName=lab
+ClusterName={NAME}
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={PORT}
 SlurmUser=root
@@ -186,7 +188,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 AccountingStorageType=accounting_storage/none
 {nodes}
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=10
+PartitionName=main Nodes=ALL Default=YES MaxTime={self.minutes} DefaultTime=10
 PartitionName=short Nodes=ALL MaxTime=2 DefaultTime=1
 PartitionName=high Nodes=ALL MaxTime=30 PriorityTier=10 PreemptMode=OFF
 """

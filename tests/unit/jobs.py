@@ -105,3 +105,11 @@ def curve(folder, out="run"):
 def weights(folder, out="run"):
     """Bytes of each snapshot of a finished run, by name."""
     return {path.name: path.read_bytes() for path in (folder / out / "snapshots").iterdir()}
+
+
+def trained(folder, run):
+    """``folder`` with the data, and with ``run`` trained by one process in ``whole``."""
+    write_data(folder)
+    code, said = finish(start(folder, run=run, out="whole"))
+    assert code == 0, said
+    return folder

@@ -21,12 +21,7 @@ RUN = jobs.RUN | {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Folder with the data and a run on one process, in ``whole``."""
-    folder = tmp_path_factory.mktemp("jobs")
-    jobs.write_data(folder)
-    code, said = jobs.finish(jobs.start(folder, run=RUN, out="whole"))
-    assert code == 0, said
-    return folder
+    return jobs.trained(tmp_path_factory.mktemp("jobs"), RUN)
 
 
 def assert_close(folder, out, other="whole"):

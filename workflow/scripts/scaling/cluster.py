@@ -24,7 +24,7 @@ CORES_PER_PACK = 8
 """Runs at once in a pack on CPUs, where a node has as many cores."""
 CORES_PER_GPU = 2
 """Most cores that a run which fills its GPUs asks for beside each: for its process, and for communication."""
-DATA_MINUTES, DATA_MB, DATA_CORES = 60, 4000, 2
+DATA_MINUTES, DATA_MB = 60, 4000
 """What a job that does not train asks for at most, at its first attempt."""
 PROCESS_MB = {"gpu": 3072, "cpu": 1024}
 """Host memory of a process that trains, beside its weights: torch, CUDA, libraries, activations on a CPU."""
