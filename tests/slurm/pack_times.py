@@ -24,7 +24,7 @@ def main():
     study.write({"size": {"shape": [shape], "seed": list(range(RUNS)), "S": 400}}, site={"hours": 8})
     with cluster.Cluster(scratch / "slurm", minutes=600) as lab:
         study.finish("results/studies/lab/tables/runs.parquet")
-        (pack,) = [line for line in lab.jobs(fields="%k in %M") if "train" in line]
+        (pack,) = [line for line in lab.jobs(fields="%k in %M") if "evaluate_train" in line]
     seconds = sum(run["seconds_total"] for run in study.runs.values())
     print(f"{pack}; {seconds:.1f} s of training in {RUNS} runs")
     for rule, verb in (("train", "taken in"), ("evaluate", "evaluated")):
