@@ -92,10 +92,11 @@ def test_what_does_not_fit_comes_first_and_in_the_terminal(tmp_path, write):
     plan, _ = told(study, tmp_path, JOBS)
     page = Page(write(plan))
     assert next(iter(page.rows)) == "unfit"
-    (row,) = page.rows["unfit"][1:]
-    assert "d8192" in row[0]
-    assert "GB of GPU memory" in row[3]
-    assert "site.gpu_memory_gb" in row[4]
+    header, cells = page.rows["unfit"]
+    row = dict(zip(header, cells, strict=True))
+    assert "d8192" in row["run"]
+    assert "GB of GPU memory" in row["why"]
+    assert "site.gpu_memory_gb" in row["what would help"]
     text = pages.text(plan)
     assert f"does not fit: {plan['unfit'][0]['run']}: it does not fit 1 × 16 GB" in text
     assert "1 run does not fit" in text

@@ -117,11 +117,11 @@ def lead(plan):
         f"{elapsed(here['seconds'])}."
     )
     if plan["unfit"]:
-        does = "run does" if len(plan["unfit"]) == 1 else "runs do"
+        does, whose = ("run does", "its") if len(plan["unfit"]) == 1 else ("runs do", "theirs")
         theirs = hours(math.fsum(row["device_seconds"] for row in plan["unfit"]))
         sentences.append(
             f"{len(plan['unfit'])} {does} not fit and cannot be trained as things are; {theirs} of these "
-            f"{unit(plan)}-hours would be theirs."
+            f"{unit(plan)}-hours would be {whose}."
         )
     return sentences + damage(plan)
 
@@ -422,10 +422,10 @@ ELAPSED = (
 CHAIN = (Column("step", words("step"), "wrap"), Column("takes", cell("seconds", elapsed)))
 UNFIT = (
     Column("run", words("run"), "wrap"),
+    Column("what would help", helps, "wrap"),
+    Column("why", words("lacking"), "wrap"),
     Column("N", cell("N", "{:,}".format)),
     Column("sequences a step", cell("sequences", "{:,}".format)),
-    Column("why", words("lacking"), "wrap"),
-    Column("what would help", helps, "wrap"),
 )
 SLOW = (
     Column("run", words("run"), "wrap"),
