@@ -139,6 +139,11 @@ class Cluster:
         asked = self.ask("squeue", "--noheader", f"--states={states}", f"--format={fields}")
         return asked.stdout.splitlines()
 
+    def submitted(self):
+        """How many jobs have been submitted, the forgotten ones too."""
+        told = self.ask("scontrol", "show", "config").stdout
+        return int(re.search(r"NEXT_JOB_ID *= *(\d+)", told)[1])
+
     def node_of(self, job):
         return self.ask("squeue", "--noheader", f"--jobs={job}", "--states=all", "--format=%N").stdout.strip()
 

@@ -148,20 +148,20 @@ def test_a_killed_driver_whose_jobs_have_ended(lab, training, undisturbed):
 
 def test_two_drivers(lab, training, undisturbed):
     study, _ = training
-    before = lab.jobs()
+    before = lab.submitted()
     second = Study(study.project)
     second.log = study.root / "second.log"
     assert second.start(TARGET).end() == 1
     assert re.search(
         r"error: process \d+ on .* drives a study here already; wait for it, or end it", second.told
     )
-    assert lab.jobs() == before
+    assert lab.submitted() == before
     assert study.end() == 0, study.told
     assert learned(study.root) == undisturbed
 
 
 def test_a_run_on_several_nodes_that_is_put_back_into_the_queue(lab, prepared, tmp_path):
-    grid = {"size": {"shape": GRID["size"]["shape"][:1], "S": 2000}}
+    grid = {"size": {"shape": GRID["size"]["shape"][:1], "S": 3000}}
     whole, study = (Study.copied(prepared, tmp_path / name) for name in ("whole", "disturbed"))
     for each in (whole, study):  # of two addends the sum is the same however the parts of a gradient arrive
         each.write(grid, site={"gpus_per_node": 1}, execution={"processes": 2})

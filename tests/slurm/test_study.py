@@ -55,10 +55,10 @@ def test_a_run_learns_what_it_learns_without_slurm(finished, prepared, tmp_path)
 
 
 def test_a_finished_study_asks_slurm_for_nothing(lab, finished):
-    before = lab.jobs()
+    before = lab.submitted()
     finished.finish()
     assert "Nothing to be done" in finished.told.rpartition("Using profile")[2]
-    assert lab.jobs() == before
+    assert lab.submitted() == before
 
 
 def test_a_single_run_is_trained_again_by_itself(lab, finished):
@@ -125,10 +125,10 @@ def test_a_cluster_of_cpus_packs_runs_by_the_cores_of_a_node(lab, study):
 )
 def test_a_site_that_is_not_there_is_refused_before_anything_is_submitted(lab, study, site, line):
     study.write({"size": {"shape": SMALL, "S": 3000}}, site=site)
-    before = lab.jobs()
+    before = lab.submitted()
     assert study.start().end() == 1
     assert f"error: {line}" in study.told
-    assert lab.jobs() == before
+    assert lab.submitted() == before
 
 
 def test_the_executor_without_the_profile_is_refused(lab, study):
