@@ -41,6 +41,8 @@ localrules:
     allocation,
     exponents,
     figure,
+    planner,
+    plan_budget,
     page,
     report,
 

@@ -9,12 +9,20 @@ import altair as alt
 import numpy as np
 import pytest
 import simulated
-from scaling.charts import N_opt_Cmin, crossing, drawing, fitted, off_optimum, split, wording
-from scaling.laws import LAWS
+from scaling.charts import N_opt_Cmin, budget, crossing, drawing, fitted, off_optimum, split, wording
+from scaling.laws import LAWS, compute_optimal
 from scaling.provenance import UserError
+from scaling.units import PF_DAY
 
-MODULES = {"N_opt_Cmin": N_opt_Cmin, "split": split, "off_optimum": off_optimum, "crossing": crossing}
+MODULES = {
+    **{"N_opt_Cmin": N_opt_Cmin, "budget": budget, "split": split, "off_optimum": off_optimum},
+    "crossing": crossing,
+}
 TITLES = {
+    "budget": [
+        *("least training compute C_min (PF-days)", "non-embedding parameters N", "batch size B (tokens)"),
+        *("least training steps S_min", "training tokens D", *budget.LINES[:2], *budget.LINES[4:]),
+    ],
     "N_opt_Cmin": [
         *("least training compute C_min (PF-days)", "best non-embedding parameters N"),
         "fewest training steps S_min",
@@ -185,6 +193,144 @@ def test_points_stay_where_nothing_holds(fits, draw):
     assert "since this study does not count compute as 6 N B S" in drawn.caption
     assert picture.count('aria-roledescription="point"') == len(drawn.data[0][1])
     assert "role-legend" not in picture
+
+
+# --- where a budget goes --------------------------------------------------------------------------------
+
+
+def of_line(drawn, quantity, line):
+    """x and y (2, Q) of a line of a panel."""
+    rows = [r for r in dict(drawn.data)["fit"] if (r["quantity"], r["line"]) == (quantity, line)]
+    return np.array([[row["x"], row["y"]] for row in rows]).T
+
+
+@pytest.fixture(scope="module")
+def unscanned():
+    return simulated.study(("size", "long"))
+
+
+@pytest.fixture(scope="module")
+def finished():
+    return simulated.finished()
+
+
+def test_a_budget_has_every_point_fit_and_optimum(fits, draw):
+    drawn, picture = draw("budget", fits)
+    data = dict(drawn.data)
+    assert [row["quantity"] for row in data["fit"]].count("N") > 100
+    for quantity, law in budget.ADJUSTED.items():
+        assert fits[law]["certificate"]["passed"]
+        points = [row for row in data["measured"] if row["quantity"] == quantity]
+        assert [row["y"] for row in points] == fits[law]["data"]["y"]
+        assert all(row["run"] and row["shape"] for row in points)
+        for line, band in (
+            (budget.ENVELOPE, fits[law]["band"]),
+            (budget.LAW, adjusted(fits)["lines"][quantity]),
+        ):
+            rows = [r for r in data["fit"] if (r["quantity"], r["line"]) == (quantity, line)]
+            for key in ("y", "low", "high"):
+                assert [row[key] for row in rows] == band[key]
+        for road in ("envelope", "law"):
+            assert fitted.told(adjusted(fits)["exponents"][quantity][road]) in drawn.caption
+    assert picture.count('aria-roledescription="point"') == len(data["measured"])
+    assert picture.count("mark-area role-mark") == 8
+
+
+def test_published_lines_of_a_budget_have_their_own_heights_and_end_with_the_study(fits, draw):
+    drawn, _ = draw("budget", fits)
+    for quantity, law in budget.ADJUSTED.items():
+        x, y = of_line(drawn, quantity, budget.KAPLAN)
+        scale, power = (LAWS[law].parameters[key].published for key in (f"{quantity}_e", f"p_{quantity}"))
+        assert y == pytest.approx(scale * x**power)
+        own = [row["x"] for row in dict(drawn.data)["measured"]]
+        assert min(own) / 2 < x.min() < min(own) < max(own) < x.max() < max(own) * 2
+    assert {row["quantity"] for row in dict(drawn.data)["fit"] if row["line"] == budget.HOFFMANN} == {
+        "N",
+        "D",
+    }
+    for line, power in ((budget.HOFFMANN, 0.4516), (budget.BESIROGLU, 0.5126)):
+        x, N = of_line(drawn, "N", line)
+        _, D = of_line(drawn, "D", line)
+        assert pytest.approx(x * PF_DAY) == 6 * N * D
+        assert np.log(N[-1] / N[0]) / np.log(x[-1] / x[0]) == pytest.approx(power, abs=1e-3)
+        assert f"N ∝ C^{power:.2f} and D ∝ C^{1 - power:.2f}" in drawn.caption
+    assert "Table 6" in drawn.caption
+    assert "it says nothing of batch and steps" in drawn.caption
+
+
+def test_the_optimum_of_chinchilla_is_where_the_loss_is_least():
+    law = LAWS["chinchilla"]
+    values = {name: law.parameters[name].published for name in budget.OPTIMAL}
+    C = 5.76e23 / PF_DAY  # Gopher's budget, of which Hoffmann et al. 2022 make some 40 billion parameters
+    N, D = compute_optimal(C, **values)
+    assert 3e10 < N < 4.5e10
+    losses = [law.published(N=N * k, D=D / k)[0] for k in (0.97, 1, 1 / 0.97)]
+    assert min(losses) == losses[1]
+
+
+def test_a_law_of_a_budget_that_does_not_hold_is_named_and_not_drawn(fits, draw):
+    fits["N_opt_Cmin"] = failed(fits["N_opt_Cmin"])
+    why = "cannot be fitted: 0 computes whose best size is neither the smallest nor the largest"
+    for law in ("S_min", "D_opt"):
+        fits[law] = {"law": law, "unfitted": f"{law} {why}"}
+    uncertified(adjusted(fits)["lines"])
+    drawn, picture = draw("budget", fits)
+    assert len(of_line(drawn, "N", budget.ENVELOPE)) == len(of_line(drawn, "S", budget.ENVELOPE)) == 0
+    assert len(of_line(drawn, "B", budget.ENVELOPE)) == 2
+    assert budget.LAW not in picture
+    assert {row["quantity"] for row in dict(drawn.data)["measured"]} == {"N", "B"}
+    assert f"S_min, D_opt {why}." in drawn.caption
+    assert "p_N, published 0.73: by the points not told" in drawn.caption
+    assert "The optimum of L(N, S_min) is not drawn, since its fit does not pass" in drawn.caption
+    for law in ("N_opt_Cmin", "B_opt"):
+        fits[law] = {"law": law, "unfitted": f"{law} {why}"}
+    with pytest.raises(UserError, match=f"^N_opt_Cmin, B_opt, S_min, D_opt {why}$"):
+        draw("budget", fits)
+    with pytest.raises(UserError, match="N_opt and chinchilla are not fitted in this study"):
+        draw("budget", {"L_N": fits["L_N"]})
+
+
+def test_without_batch_scans_size_and_data_stand_against_compute_as_trained(unscanned):
+    fits = unscanned["fits"]
+    drawn = budget.draw(unscanned["tables"], fits)
+    alt.Chart.from_dict(drawing.specification(drawn))
+    assert {row["quantity"] for row in dict(drawn.data)["fit"]} == {"N", "D"}
+    points = {q: [r for r in dict(drawn.data)["measured"] if r["quantity"] == q] for q in "ND"}
+    assert [row["y"] for row in points["N"]] == fits["N_opt"]["data"]["y"]
+    for size, data in zip(points["N"], points["D"], strict=True):
+        assert 6 * size["y"] * data["y"] == pytest.approx(size["x"] * PF_DAY)
+    for line in (budget.ENVELOPE, budget.KAPLAN):
+        x, N = of_line(drawn, "N", line)
+        assert 6 * N * of_line(drawn, "D", line)[1] == pytest.approx(x * PF_DAY)
+    assert pytest.approx(1.6e9 * x**0.88) == N
+    rows = [r for r in dict(drawn.data)["fit"] if (r["quantity"], r["line"]) == ("D", budget.ENVELOPE)]
+    assert all(row["low"] <= row["y"] <= row["high"] for row in rows)
+    law = fits["allocation"]["conventions"]["6N"]["unadjusted"]["lines"]
+    assert of_line(drawn, "D", budget.LAW_AS_TRAINED)[1].tolist() == law["D"]["y"]
+    assert not fits["chinchilla"]["certificate"]["passed"]
+    assert not len(of_line(drawn, "N", budget.LAW_OF_D))
+    assert wording.finding(fits["N_opt"]) in drawn.caption
+    assert wording.finding(fits["chinchilla"]) in drawn.caption
+    assert "Figure 14" in drawn.caption
+
+
+def test_finished_runs_have_the_optimum_of_their_own_law_of_N_and_D(finished):
+    fits, runs = finished["fits"], finished["tables"]["runs"]
+    drawn = budget.draw(finished["tables"], fits)
+    picture = drawing.svg(drawing.specification(drawn))
+    assert picture.count('aria-roledescription="point"') == 2 * len(runs)
+    x, N = of_line(drawn, "N", budget.LAW_OF_D)
+    values = {name: fits["chinchilla"]["parameters"][name]["value"] for name in budget.OPTIMAL}
+    assert pytest.approx(compute_optimal(x, **values)[0]) == N
+    assert 6 * N * of_line(drawn, "D", budget.LAW_OF_D)[1] == pytest.approx(x * PF_DAY)
+    assert [x.min(), x.max()] == pytest.approx(
+        [end(6 * run["N"] * run["D"] for run in runs) / PF_DAY for end in (min, max)]
+    )
+    assert wording.finding(fits["chinchilla"]) in drawn.caption
+    assert "N_opt is not fitted" not in drawn.caption
+    drawn = budget.draw(finished["tables"], {"chinchilla": failed(fits["chinchilla"])})
+    assert not len(of_line(drawn, "N", budget.LAW_OF_D))
+    assert len(dict(drawn.data)["measured"]) == 2 * len(runs)
 
 
 # --- split ----------------------------------------------------------------------------------------------

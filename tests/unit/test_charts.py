@@ -356,6 +356,9 @@ def test_missing_experiment_and_fit_are_named(study):
     unfitted = {"L_D": {"unfitted": "L_D cannot be fitted: 0 usable runs"}}
     assert catalog.missing("loss_vs_D", ["size", "data"], unfitted) == "L_D cannot be fitted: 0 usable runs."
     assert catalog.available(["shape"], []) == ["shape"]
+    assert catalog.reads("loss_vs_D", ["L_N"]) == ["L_D"]
+    assert catalog.reads("budget", ["L_N", "chinchilla"]) == ["chinchilla"]
+    assert catalog.reads("budget", ["L_NS", "N_opt"]) == ["N_opt", "allocation"]
     with pytest.raises(UserError, match="add `data`"):
         drawing.draw("loss_vs_D", simulated.study(("size",))["tables"], study["fits"])
 

@@ -11,9 +11,10 @@ import page as page_script
 import pytest
 import simulated
 from scaling import selections
-from scaling.charts import catalog, wording
+from scaling.charts import catalog, theme, wording
 from scaling.offsets import offsets
 from scaling.pages import content, fits, render, runs
+from test_packing import spec_of
 
 HOSTILE = "</script><b>bold</b>\"'`&"
 
@@ -94,8 +95,15 @@ def laws(study):
     return {law: fit for law, fit in study["fits"].items() if law != "allocation"}
 
 
+def stored(page, name):
+    """What the script of JSON called ``name`` holds."""
+    return next(json.loads(body) for attributes, body in page.scripts if attributes.get("id") == name)
+
+
 def specs(page):
-    return [json.loads(body) for attributes, body in page.scripts if attributes.get("type")]
+    """The specification of each figure with its rows, as page.js makes them of what is packed."""
+    packed = [json.loads(body) for attributes, body in page.scripts if attributes.get("class") == "packed"]
+    return [spec_of(stored(page, "columns"), figure) for figure in packed]
 
 
 def plain(text):
@@ -120,11 +128,16 @@ def test_page_is_one_small_file_that_asks_the_network_for_nothing(text, page):
 
 def test_every_figure_is_on_the_page_in_order(page):
     figures = [attributes["id"] for tag, attributes in page.elements if tag == "figure"]
-    assert figures == list(catalog.FRONTIER_PAGE)
-    assert len(specs(page)) == len(figures)
+    assert figures == ["explorer", *catalog.FRONTIER_PAGE]
+    assert len(specs(page)) == len(figures) - 1
     assert sum(tag == "figcaption" for tag, _ in page.elements) == len(figures)
     assert all(spec["description"] for spec in specs(page))
     assert all(spec.get("width") == "container" for spec in specs(page) if "concat" not in spec)
+
+
+def test_schemes_are_there_once_and_in_no_chart(page):
+    assert stored(page, "schemes") == {"light": theme.CONFIG, "dark": theme.DARK}
+    assert not any("config" in spec for spec in specs(page))
 
 
 def test_lead_and_key_numbers_are_computed(text, study):
@@ -383,8 +396,8 @@ def test_missing_experiments_are_named_instead_of_empty_charts(write):
     assert "Not in this study: add shape to experiments in the study's config." in lines
     figures = [attributes["id"] for tag, attributes in page.elements if tag == "figure"]
     drawn = [name for name in catalog.FRONTIER_PAGE if not catalog.missing(name, {"size"}, study["fits"])]
-    assert figures[: len(drawn)] == drawn
-    assert "shape" in figures[len(drawn) :], "what is missing comes last"
+    assert figures[: 1 + len(drawn)] == ["explorer", *drawn]
+    assert "shape" in figures[1 + len(drawn) :], "what is missing comes last"
     assert len(specs(page)) == len(drawn)
     assert len(lines) == len(set(lines)), "figures that lack the same stand together"
     titles = plain(" ".join(re.findall(r"<h3>(.*?)</h3>", text)))
@@ -468,7 +481,10 @@ def test_page_of_finished_runs_says_where_they_are_from(write):
     assert "were read from runs.csv. Measured: the best size by L(N, D) goes with compute" in lead
     assert "trained here" not in text
     assert "The paper's models reach" not in text
-    assert [attributes["id"] for tag, attributes in page.elements if tag == "figure"] == ["loss_vs_ND"]
+    assert [attributes["id"] for tag, attributes in page.elements if tag == "figure"] == [
+        "loss_vs_ND",
+        "budget",
+    ]
     assert "sets" not in page.rows
     assert not [tag for tag, a in page.elements if tag == "a" and a["href"] == "#sets"]
     headings, *rows = page.rows["runs"]

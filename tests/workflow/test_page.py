@@ -1,33 +1,25 @@
 """The pages of the smoke study as a reader opens them: headless Chromium, from disk, without a network."""
 
+import csv
+import io
 import json
-import shutil
+import xml.etree.ElementTree as ElementTree
 
 import pyarrow.parquet as pq
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from scaling.benchmark import page as benchmark
+from scaling.charts import theme
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-)  # fmt: skip
+from unit import simulated
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with benchmark.chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def visit(browser, path, width):
@@ -41,7 +33,7 @@ def visit(browser, path, width):
     browser.get(path.as_uri())
     figures = len(browser.find_elements(By.CSS_SELECTOR, "figure .chart"))
     WebDriverWait(browser, 60).until(
-        lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "figure .chart svg.marks")) == figures
+        lambda driver: len(driver.find_elements(By.CSS_SELECTOR, "figure .chart .marks")) == figures
     )
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
@@ -157,3 +149,216 @@ def test_a_single_figure_opens_offline(smoke, browser):
     asked, complaints = visit(browser, page, 800)
     assert asked == [page.as_uri()]
     assert complaints == []
+
+
+# --- files ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def save(browser, tmp_path):
+    """A function that presses the button of a figure and returns the file that it saves."""
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+
+    def press(figure, kind):
+        path = tmp_path / f"{figure}.{kind}"
+        button = browser.find_element(By.CSS_SELECTOR, f"#{figure} button[data-kind={kind}]")
+        browser.execute_script("arguments[0].focus()", button)
+        button.send_keys(Keys.ENTER)
+        WebDriverWait(browser, 20, poll_frequency=0.05).until(
+            lambda _: path.is_file() and path.stat().st_size
+        )
+        return path
+
+    return press
+
+
+CATCH = """
+    window.caught = {};
+    const blobs = new Map();
+    URL.createObjectURL = (blob) => {
+        const url = `blob:${blobs.size}`;
+        blobs.set(url, blob);
+        return url;
+    };
+    HTMLAnchorElement.prototype.click = function () {
+        blobs.get(this.href).text().then((text) => { caught[this.download] = text; });
+    };
+    for (const button of document.querySelectorAll("figure > .downloads [data-kind=csv]")) button.click();
+"""
+"""Presses every button for data and keeps in the page what it would save: browsers stop many files."""
+
+
+def cells(text):
+    """Rows of CSV, numbers as such."""
+
+    def number(text):
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+    return [[number(cell) for cell in row] for row in csv.reader(io.StringIO(text, newline=""))]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_data_saved_from_a_page_is_that_of_the_pipeline(smoke, browser, name):
+    visit(browser, smoke.results / name, 1280)
+    figures = browser.execute_script(
+        "return [...document.querySelectorAll('figure > .packed')].map((script) => script.parentElement.id)"
+    )
+    assert len(figures) >= PAGES[name] - 1
+    browser.execute_script(CATCH)
+    WebDriverWait(browser, 20).until(
+        lambda driver: (
+            set(driver.execute_script("return Object.keys(caught)")) >= {f"{f}.csv" for f in figures}
+        )
+    )
+    caught = browser.execute_script("return caught")
+    for figure in figures:
+        saved = cells(caught[f"{figure}.csv"])
+        made = cells((smoke.results / f"figures/{figure}.csv").read_text(encoding="utf-8"))
+        assert len(saved) == len(made) > 1
+        for row, other in zip(saved, made, strict=True):
+            assert row == [
+                pytest.approx(cell, rel=1e-6) if isinstance(cell, float) else cell for cell in other
+            ]
+
+
+def test_pictures_saved_from_a_dark_page_are_light_and_as_wide_as_the_pipeline_s(smoke, browser, save):
+    paint(browser, "dark")
+    try:
+        visit(browser, smoke.results / "report.html", 400)
+        for figure in ("loss_vs_N", "overfitting"):
+            svg, png = (save(figure, kind) for kind in ("svg", "png"))
+            root, made = (
+                ElementTree.parse(path).getroot() for path in (svg, smoke.results / f"figures/{figure}.svg")
+            )
+            assert root.get("role") == "img"
+            assert root.get("aria-label") == made.get("aria-label")
+            assert any(part.get("fill") == theme.CONFIG["background"] for part in root.iter())
+            assert float(root.get("width")) == pytest.approx(float(made.get("width")), rel=0.05)
+            head = png.read_bytes()[:24]
+            assert head[:8] == b"\x89PNG\r\n\x1a\n"
+            assert int.from_bytes(head[16:20], "big") == pytest.approx(2 * float(root.get("width")), abs=2)
+    finally:
+        paint(browser, "light")
+
+
+def test_buttons_say_what_they_save(smoke, browser):
+    visit(browser, smoke.results / "frontier.html", 375)
+    for figure in browser.find_elements(By.CSS_SELECTOR, "figure:has(.chart)"):
+        title = figure.find_element(By.CSS_SELECTOR, "h3").get_property("textContent")
+        buttons = figure.find_elements(By.CSS_SELECTOR, ".downloads button")
+        assert [button.accessible_name for button in buttons] == [
+            f"Download the picture of {title} as SVG",
+            f"Download the picture of {title} as PNG",
+            f"Download the data of {title} as CSV",
+        ]
+        assert all(button.rect["height"] >= 24 for button in buttons)
+
+
+# --- order and colours ----------------------------------------------------------------------------------
+
+
+def paint(browser, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def backgrounds(browser):
+    """The colours behind the charts."""
+    return set(
+        browser.execute_script(
+            "return [...document.querySelectorAll('figure .chart svg.marks')]"
+            ".map((picture) => getComputedStyle(picture).backgroundColor)"
+        )
+    )
+
+
+def test_charts_follow_the_scheme_and_are_printed_light(smoke, browser):
+    light, dark = {"rgb(255, 255, 255)"}, {"rgb(20, 23, 28)"}
+    assert [config["background"] for config in (theme.CONFIG, theme.DARK)] == ["white", "#14171c"]
+    wait = WebDriverWait(browser, 20)
+    visit(browser, smoke.results / "frontier.html", 1280)
+    assert backgrounds(browser) == light
+    paint(browser, "dark")
+    try:
+        wait.until(lambda _: backgrounds(browser) == dark)
+        browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+        wait.until(lambda _: backgrounds(browser) == light)
+        browser.execute_script("dispatchEvent(new Event('afterprint'))")
+        wait.until(lambda _: backgrounds(browser) == dark)
+    finally:
+        paint(browser, "light")
+    wait.until(lambda _: backgrounds(browser) == light)
+
+
+def test_what_is_in_view_is_drawn_first_and_the_rest_without_scrolling(smoke, browser):
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": benchmark.WATCH})
+    still = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", still)
+    browser.get("about:blank")
+    browser.get(f"{(smoke.results / 'report.html').as_uri()}#transfer")
+    charts = len(browser.find_elements(By.CSS_SELECTOR, "figure .chart"))
+    drawn = "return Object.entries(seen.drawn).sort((one, other) => one[1] - other[1]).map(([name]) => name)"
+    WebDriverWait(browser, 20).until(lambda driver: len(driver.execute_script(drawn)) == charts)
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    order = browser.execute_script(drawn)
+    assert order[0] == "transfer"
+
+
+# --- names from data ------------------------------------------------------------------------------------
+
+NAMES = ("<script>alert(1)</script>", "\"'\u2028", "__proto__", "a.b[c]", "=1+1", "{{x}}", "\\u0041")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The page of a study whose runs and sets have such names."""
+    folder = tmp_path_factory.mktemp("hostile")
+    sets = {name: 0.2 + 0.1 * at for at, name in enumerate(NAMES)}
+    study = simulated.study(("size", "long", "data", "batch"), transfer=sets, name="=".join(("", *NAMES)))
+    return study, folder / "frontier.html", benchmark.made(study, folder / "frontier.html")
+
+
+def test_hostile_names_are_shown_and_saved_as_text(hostile, browser, save):
+    study, path, _ = hostile
+    asked, complaints = visit(browser, path, 1280)
+    assert asked == [path.as_uri()]
+    assert complaints == []
+    shown = browser.find_element(By.CSS_SELECTOR, "#transfer .chart").get_property("textContent")
+    for name in NAMES:
+        assert name.strip() in shown
+    runs = {run["run"] for run in study["tables"]["runs"]}
+    saved = cells(save("transfer", "csv").read_text(encoding="utf-8"))
+    column, sets = saved[0].index("run"), saved[0].index("set")
+    assert {row[column] for row in saved[1:]} <= {f"'{name}" for name in runs}
+    assert {row[sets] for row in saved[1:]} == {*NAMES[:4], "'=1+1", *NAMES[5:]}
+    point = browser.find_element(By.CSS_SELECTOR, "#loss_vs_N .mark-symbol.role-mark path")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", point)
+    ActionChains(browser).move_to_element(point).perform()
+    tooltip = WebDriverWait(browser, 10).until(
+        lambda driver: driver.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible")
+    )
+    assert any(name in tooltip.get_property("textContent") for name in runs)
+    assert browser.execute_script("return document.querySelectorAll('.chart script, td script').length") == 0
+
+
+# --- size and speed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "megabytes", "seconds", "fewest"),
+    [(simulated.study, 5, 2, 45), (benchmark.study, 15, 5, 990)],
+    ids=["default study", "1,000 runs"],
+)
+def test_a_page_is_small_and_soon_of_use(browser, tmp_path, make, megabytes, seconds, fewest):
+    study = make()
+    assert len(study["tables"]["runs"]) >= fewest
+    benchmark.made(study, tmp_path / "frontier.html")
+    browser.get("about:blank")
+    found = [benchmark.opened(tmp_path / "frontier.html", browser) for _ in range(3)]
+    assert found[0]["bytes"] < megabytes * 1e6
+    assert found[0]["charts"] > 15
+    assert min(times["first"] for times in found) < seconds  # others may be at work on this machine

@@ -64,6 +64,8 @@ if ON_CLUSTER and not workflow.remote_exec:
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
 DATA_FIRST = 10**12
 TABLES = ["runs", "curves", "evaluations"]
+# What a config says beside the study
+UNRELATED = ("execution", "site", "budget")
 
 # Runs here share the GPUs of this machine; --resources gpu_percent=… says otherwise
 if GPUS and "gpu_percent" not in workflow.global_resources:
@@ -325,6 +327,21 @@ def allocation():
     return [f"{STUDY}/fits/allocation.json"] if catalog.splits(study_laws()) else []
 
 
+def planned_by(ending):
+    """Files, with that ending, of the fits that plans are made by."""
+    from scaling import roads
+
+    names = [law for law in roads.NEEDS if law in study_laws()]
+    return expand(f"{STUDY}/fits/{{law}}{ending}", law=names)
+
+
+def budget():
+    """The budget that --config gives, as it is written there."""
+    if config.get("budget") is None:
+        refuse("plan_budget: found no budget, expected one: snakemake plan_budget --config budget=1e21")
+    return f"{config['budget']:g}" if isinstance(config["budget"], int | float) else config["budget"]
+
+
 def figures(*endings):
     """Files of every figure that the study's experiments and laws allow, with each of ``endings``."""
     names = catalog.available(grid.experiments(config), study_laws(), grid.measured(config))
@@ -338,7 +355,7 @@ def begin():
     """
     global DRIVER
     jobs = list(workflow.dag.needrun_jobs())
-    if {job.rule.name for job in jobs} == {"plan"}:
+    if {job.rule.name for job in jobs} <= {"plan", "plan_budget"}:
         return
     try:
         DRIVER = driver.alone(Path(".snakemake/driver.lock"), shared=not ON_CLUSTER)

@@ -37,7 +37,7 @@ rule study:
         "../../envs/scaling.yaml"
     params:
         version=versions.RULES["study"],
-        config=json.dumps({key: value for key, value in config.items() if key not in ("execution", "site")}),
+        config=json.dumps({key: value for key, value in config.items() if key not in UNRELATED}),
     message:
         "Write down the study"
     shell:

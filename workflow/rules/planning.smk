@@ -27,6 +27,7 @@ def files_by_rule():
         "fit": [[path, path.removesuffix(".json") + ".bootstrap.parquet"] for path in fits()],
         "allocation": [[path] for path in allocation()],
         "exponents": [[f"{STUDY}/exponents.md"]],
+        "planner": [[f"{STUDY}/planner.json"]],
         "figure": [drawn[at : at + 4] for at in range(0, len(drawn), 4)],
         "page": [[f"{STUDY}/frontier.html"]],
         "report": [[f"{STUDY}/report.html", f"{STUDY}/findings.md"]],

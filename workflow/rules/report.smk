@@ -1,4 +1,4 @@
-# Charts and the page.
+# Charts, the planner and the pages.
 
 
 rule figure:
@@ -6,7 +6,7 @@ rule figure:
         study=f"{STUDY}/study.json",
         tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
         fits=lambda wildcards: expand(
-            f"{STUDY}/fits/{{law}}.json", law=catalog.FIGURES[wildcards.figure].fits
+            f"{STUDY}/fits/{{law}}.json", law=catalog.reads(wildcards.figure, study_laws())
         ),
     output:
         html=f"{STUDY}/figures/{{figure}}.html",
@@ -57,6 +57,41 @@ rule exponents:
         "python workflow/scripts/exponents.py --fits {input:q} --out {output:q} > {log:q} 2>&1"
 
 
+rule planner:
+    input:
+        study=f"{STUDY}/study.json",
+        runs=f"{STUDY}/tables/runs.parquet",
+        fits=lambda wildcards: planned_by(".json"),
+        bootstraps=lambda wildcards: planned_by(".bootstrap.parquet"),
+    output:
+        f"{STUDY}/planner.json",
+    log:
+        f"{STUDY}/logs/planner.log",
+    conda:
+        "../../envs/scaling.yaml"
+    params:
+        version=versions.RULES["planner"],
+    message:
+        "Gather what plans are made from"
+    shell:
+        "python workflow/scripts/planner.py --study {input.study:q} --runs {input.runs:q} --fits {input.fits:q}"
+        " --bootstraps {input.bootstraps:q} --out {output:q} > {log:q} 2>&1"
+
+
+# No output: the answer goes to the terminal
+rule plan_budget:
+    input:
+        f"{STUDY}/planner.json",
+    conda:
+        "../../envs/scaling.yaml"
+    params:
+        budget=lambda wildcards: budget(),
+    message:
+        "Plan a budget of {params.budget}"
+    shell:
+        "python workflow/scripts/plan_budget.py --planner {input:q} --budget {params.budget:q}"
+
+
 rule page:
     input:
         study=f"{STUDY}/study.json",
@@ -64,6 +99,7 @@ rule page:
         tables=expand(f"{STUDY}/tables/{{table}}.parquet", table=TABLES),
         fits=lambda wildcards: fits(),
         allocation=lambda wildcards: allocation(),
+        planner=f"{STUDY}/planner.json",
     output:
         report(f"{STUDY}/frontier.html", caption="../report/frontier.rst", category="Pages"),
     log:
@@ -78,8 +114,8 @@ rule page:
         "Make {output}"
     shell:
         "python workflow/scripts/page.py --study {input.study:q} --tables {params.tables:q}"
-        " --fits {input.fits:q} {input.allocation:q} {params.origin} {input.origin:q} --out {output:q}"
-        " > {log:q} 2>&1"
+        " --fits {input.fits:q} {input.allocation:q} {params.origin} {input.origin:q}"
+        " --planner {input.planner:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule report:

@@ -1,4 +1,4 @@
-"""Measure the training engine beside another, where the default study's time goes, and the fits."""
+"""Measure the training engine beside another, where the default study's time goes, the fits, and the page."""
 
 import argparse
 import sys
@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 
 from scaling import provenance
-from scaling.benchmark import engine, fits, study
+from scaling.benchmark import engine, fits, page, study
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["engine", "study", "fits"], help="all if none is named")
+    parser.add_argument(
+        "part", nargs="?", choices=["engine", "study", "fits", "page"], help="all if none is named"
+    )
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the figures")
     args = parser.parse_args()
     root, snakemake = Path(__file__).parents[2], Path(sys.executable).parent / "snakemake"
@@ -21,6 +23,7 @@ def main():
             "engine": (engine, lambda: engine.measure(root, Path(scratch) / "engine")),
             "study": (study, lambda: study.measure(root, snakemake, Path(scratch) / "study")),
             "fits": (fits, lambda: fits.measure(published)),
+            "page": (page, lambda: page.measure(root, Path(scratch) / "page")),
         }
         for name in [args.part] if args.part else parts:
             part, measure = parts[name]

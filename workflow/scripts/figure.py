@@ -15,7 +15,7 @@ def main():
     args = parser.parse_args()
     figure = catalog.FIGURES[args.name]
     tables = drawing.read_tables(args.tables, figure.tables)
-    fits = drawing.read_fits(args.fits, figure.fits)
+    fits = drawing.read_fits(args.fits, (*figure.fits, *figure.either))
     try:
         drawn = drawing.draw(args.name, tables, fits, provenance.read_json(args.study)["offered"])
     except provenance.UserError as error:

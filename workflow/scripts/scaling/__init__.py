@@ -36,6 +36,10 @@ Modules import only from those above them in this list::
     efficient    points of the frontier: lowest losses, best sizes, steps and data at each compute
     selections   which points of a study each law is fitted to
     allocation   how a compute budget splits, by two roads, from fits and their draws
+    accelerators peak rates, and budgets as they are written
+    shapes       layers, width and heads for a number of parameters
+    roads        what plans are made from: the laws that tell a loss, with their draws
+    planner      from a budget, a loss or a size to a model and its training, with joint intervals
     trends       how a number of each run goes with model size
     extrapolation ends of learning curves, forecast from their beginnings and from other sizes
     stopping     when runs on limited data are best stopped, and the bound on it
@@ -46,5 +50,6 @@ Modules import only from those above them in this list::
     comparison   runs beside others: at equal N or compute, around one line, by position, across depth
     charts       tables and fits to charts
     pages        charts to pages that open offline
-    benchmark    the engine beside another, where the time of a study went, how far fits can be believed
+    benchmark    the engine beside another, where the time of a study went, how far fits can be
+                 believed, how soon a page can be used
 """

@@ -523,6 +523,13 @@ def efficient_excess(*, alpha_N, alpha_S):
     return alpha_N / alpha_S
 
 
+def compute_optimal(C, *, alpha, A, beta, B):
+    """N and D where E + A / N^α + B / D^β is least at ``C`` = 6 N D PF-days (Hoffmann et al. 2022, eq. 4)."""
+    product = C * PF_DAY / 6
+    scale = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+    return scale * product ** (beta / (alpha + beta)), product ** (alpha / (alpha + beta)) / scale
+
+
 def critical_batch(loss, *, alpha_B, B_star):
     """B_crit (tokens) at a loss (nats per token): B* / L^(1/α_B) (eq. 5.3)."""
     return B_star / loss ** (1 / alpha_B)

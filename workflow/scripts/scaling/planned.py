@@ -20,7 +20,16 @@ TRAINED = {"run.json", "curve.parquet"}
 """Files of a run that has ended; its snapshots too, as long as it is not evaluated."""
 SECONDS = {
     **{"wheel": 1, "prose": 3, "transfer": 1, "tokenizer": 2, "tokens": 2, "manifest": 1},
-    **{"finished_file": 1, "finished": 1, "study": 1, "tables": 1, "fit": 6, "allocation": 2, "exponents": 1},
+    **{
+        "finished_file": 1,
+        "finished": 1,
+        "study": 1,
+        "tables": 1,
+        "fit": 6,
+        "allocation": 2,
+        "exponents": 1,
+        "planner": 1,
+    },
     **{"figure": 2, "page": 3, "report": 5},
 }
 """Seconds of the slowest job of each rule that does not train, as the default study took them on one or two
@@ -36,7 +45,7 @@ USED_BY = {
     "finished_file": ("finished",),
 }
 """Files that no rule to come needs are not made again where they are gone."""
-GATHERING = ("tables", "finished", "fit", "allocation", "exponents", "figure", "page", "report")
+GATHERING = ("tables", "finished", "fit", "allocation", "exponents", "planner", "figure", "page", "report")
 """Rules that start anew when any job before them had something to do, in their order."""
 CHAIN_BEFORE = ("wheel", "prose", "tokenizer", "tokens")
 CHAIN_AFTER = ("finished_file", "finished", "tables", "fit", "allocation", "report")

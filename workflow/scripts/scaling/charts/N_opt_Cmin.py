@@ -36,13 +36,15 @@ def draw(tables, fits):
         points += [{"quantity": quantity, **row} for row in rows]
         lines += curves(quantity, fits[law], found.get("lines"), theme.domain([row["x"] for row in rows]))
     names = [name for name in LINES if any(line["line"] == name for line in lines)]
-    panels = [
-        panel(
-            title, *([row for row in rows if row["quantity"] == quantity] for rows in (points, lines)), names
-        )
-        for quantity, (_, title) in PANELS.items()
+    panels = []
+    for quantity, (_, title) in PANELS.items():
+        own, drawn = ([row for row in rows if row["quantity"] == quantity] for rows in (points, lines))
+        ends = theme.domain([row["x"] for row in own])
+        panels.append(panel(title, own, drawn, names, COLOURS, ends))
+    told = [
+        exponents(fits[law], found.get("exponents", {}).get(quantity))
+        for quantity, (law, _) in PANELS.items()
     ]
-    told = [exponents(quantity, fits, found) for quantity in PANELS]
     interval = wording.percent(fits["N_opt_Cmin"]["interval"])
     caption = (
         "Points: for each C_min, the lowest point of a parabola in ln N (left) or in ln S (right) through "
@@ -78,38 +80,43 @@ def curves(quantity, fit, law, ends):
     return [{"quantity": quantity, **row} for row in rows]
 
 
-def panel(title, points, lines, names):
-    """One quantity against C_min: its ``points`` and ``lines``; ``names`` are the lines of both panels."""
-    x_ends = theme.domain([point["x"] for point in points])
+LEAST = (theme.least_compute_axis, theme.least_exponents)
+
+
+def panel(title, points, lines, names, colours, x_ends, compute=LEAST):
+    """One quantity against compute: its ``points`` and ``lines``; ``names`` are the lines of all panels.
+
+    ``colours`` are those of every line that there could be. ``compute`` makes the encoding of x and what
+    layers go with it. A line without a band is thinner.
+    """
+    axis, raised = compute
     y_ends = theme.domain([row["y"] for row in points + lines])
     room = max(1.0, (LEAST_SPAN * y_ends[0] / y_ends[1]) ** 0.5)
     y_ends = [y_ends[0] / room, y_ends[1] * room]
-    x = partial(theme.least_compute_axis, ends=x_ends)
+    x = partial(axis, ends=x_ends)
     y = partial(theme.log_axis, alt.Y, ends=y_ends, title=title, label=wording.si)
-    scale = alt.Scale(domain=names, range=[COLOURS[name] for name in names])
-    where = {"x": x("x"), "y": y("y"), "strokeDash": fitted.dashes("line:N", names, LINES)}
+    scale = alt.Scale(domain=names, range=[colours[name] for name in names])
+    where = {"x": x("x"), "y": y("y"), "strokeDash": fitted.dashes("line:N", names, [*colours])}
     drawn = []
     for name in names:
         rows = [row for row in lines if row["line"] == name]
-        area = theme.chart([row for row in rows if "low" in row]).mark_area(
-            style="band", color=COLOURS[name], clip=True, aria=False
-        )
+        banded = [row for row in rows if "low" in row]
+        area = theme.chart(banded).mark_area(style="band", color=colours[name], clip=True, aria=False)
         line = theme.chart(rows).mark_line(
-            style="fit", strokeWidth=1.1 if name == SLOPE else 1.9, clip=True, aria=False
+            style="fit", strokeWidth=1.9 if banded else 1.3, clip=True, aria=False
         )
-        drawn += [area.encode(x=x("x"), y=y("low"), y2="high:Q")] if name != SLOPE else []
+        drawn += [area.encode(x=x("x"), y=y("low"), y2="high:Q")] if banded else []
         drawn.append(line.encode(**where, stroke=alt.Stroke("line:N", scale=scale)))
     marks = theme.chart(points).mark_point(style="measured", filled=True, size=30, opacity=1)
     return alt.layer(
         *drawn,
         marks.encode(x=x("x"), y=y("y"), tooltip=fitted.tooltip(points, "PF-days", title)),
-        *theme.least_exponents(x_ends),
+        *raised(x_ends),
     ).properties(width=215, height=230)
 
 
-def exponents(quantity, fits, found):
-    """An exponent by both roads and how they compare, beside the paper's, in words."""
-    fit = fits[PANELS[quantity][0]]
+def exponents(fit, roads):
+    """The exponent of a fit and by ``roads``, of allocation.json or None, beside the paper's, in words."""
     (exponent,) = wording.exponents(fit)
     along = (
         fitted.told(exponent | {"certified": True})
@@ -119,7 +126,6 @@ def exponents(quantity, fits, found):
     said = (
         f"{exponent['symbol']}, published {wording.published(exponent['published'])}: by the points {along}"
     )
-    roads = found.get("exponents", {}).get(quantity)
     if not roads:
         return f"{said}."
     return (

@@ -16,7 +16,8 @@ class Figure:
     """A figure's title, the experiments that its study must hold, the tables and the fits it reads.
 
     ``paper`` are the places of Kaplan et al. 2020 that show the same, such as '9 left'; ``claim`` is what the
-    paper finds there, in a few words.
+    paper finds there, in a few words. Of the fits ``either`` it reads those that the study has, and says
+    itself what it lacks.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Figure:
     fits: tuple[str, ...] = ()
     paper: tuple[str, ...] = ()
     claim: str = ""
+    either: tuple[str, ...] = ()
 
 
 FIGURES = {
@@ -286,6 +288,13 @@ FIGURES = {
         paper=("Section 1.1",),
         claim="The end of a learning curve can be told from its beginning",
     ),
+    "budget": Figure(
+        "Where a budget goes: size, batch, steps and data",
+        FRONTIER,
+        ("size",),
+        ("runs",),
+        either=("N_opt_Cmin", "B_opt", "S_min", "D_opt", "N_opt", "chinchilla", "allocation"),
+    ),
     "N_opt": Figure("Best model size for a compute budget", FRONTIER, ("size",), ("runs",), ("N_opt",)),
     "loss_vs_ND": Figure("Test loss against compute, by size", LAWS, ("size",), ("runs",), ("chinchilla",)),
     "loss_vs_NS": Figure("Test loss against steps, by size", LAWS, ("size",), ("runs",), ("L_NS",)),
@@ -293,11 +302,11 @@ FIGURES = {
 """Every figure by name: the paper's in its order, then others."""
 
 FRONTIER_PAGE = (
-    "learning_curves", "N_opt", "loss_vs_N", "loss_vs_ND", "loss_vs_NS", "critical_batch", "steps_examples",
-    "loss_vs_NSmin", "loss_vs_Cmin", "N_opt_Cmin", "split", "off_optimum", "loss_vs_N_fixed", "steps_vs_N",
-    "crossing", "loss_vs_D", "loss_vs_D_by_size", "transfer", "transfer_vs_N", "shape",
+    "N_opt", "loss_vs_N", "loss_vs_ND", "loss_vs_NS", "critical_batch", "steps_examples", "loss_vs_NSmin",
+    "loss_vs_Cmin", "N_opt_Cmin", "budget", "split", "off_optimum", "loss_vs_N_fixed",
+    "steps_vs_N", "crossing", "loss_vs_D", "loss_vs_D_by_size", "transfer", "transfer_vs_N", "shape",
 )  # fmt: skip
-"""Figures that stand on frontier.html too, in order."""
+"""Figures that stand on frontier.html too, in order, after the learning curves as its reader counts them."""
 
 SUMMARY = (
     "shape", "loss_vs_N", "loss_vs_D", "learning_curves", "overfitting", "extrapolation", "transfer",
@@ -332,6 +341,13 @@ SPLIT = ("N_opt", "L_NS", "N_opt_Cmin", "L_NSmin")
 def splits(laws):
     """Whether ``laws`` tell how a budget splits, so that there is an allocation."""
     return bool({*SPLIT} & {*laws})
+
+
+def reads(name, laws):
+    """The fits that figure ``name`` reads of a study that fits these ``laws``."""
+    figure = FIGURES[name]
+    known = {*laws, *(["allocation"] if splits(laws) else [])}
+    return [*figure.fits, *(law for law in figure.either if law in known)]
 
 
 def available(experiments, laws, tables=("runs", "curves", "evaluations")):

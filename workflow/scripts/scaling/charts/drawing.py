@@ -1,8 +1,8 @@
 """A figure from tables and fits: drawn, described, and written as html's spec, svg, png or csv."""
 
-import csv
 import importlib
 import json
+import math
 import textwrap
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +16,9 @@ from scaling.charts import catalog, theme, wording
 from scaling.charts.findings import Finding
 from scaling.rows import finite
 from scaling.tables import read_table
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a formula begins with in a spreadsheet."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,24 @@ def png(svg_text):
 
 
 def write_csv(path, drawing):
-    """The data behind a drawing as CSV: one row per mark, the first column says which series it is of."""
+    """The data behind a drawing as CSV: one row per mark, the first column says which series it is of.
+
+    The pages make the same of their data (page.js).
+    """
     rows = [{"series": series, **row} for series, part in drawing.data for row in part]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = {column: column for row in rows for column in row}
+    lines = (",".join(_cell(row.get(column)) for column in columns) for row in (columns, *rows))
     with provenance.whole(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _cell(value):
+    """A value as a cell of CSV; a text that a spreadsheet would take for a formula gets an apostrophe."""
+    if not isinstance(value, str):
+        return "" if value is None or not math.isfinite(value) else str(value)
+    text = f"'{value}" if value.startswith(FORMULA) else value
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if any(character in text for character in ',"\r\n') else text
 
 
 def converged(runs, *experiments):

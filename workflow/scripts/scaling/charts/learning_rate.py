@@ -125,7 +125,9 @@ def losses_panel(rows, minima, x_ends):
             theme.chart(rows)
             .mark_point(filled=True, size=32, opacity=1)
             .encode(**where, fill=fill, tooltip=tooltip),
-            found.mark_rule(strokeWidth=1.4, clip=True, aria=False).encode(x=x("low"), x2="high:Q", y=y("y")),
+            found.mark_rule(style="error", strokeWidth=1.4, clip=True, aria=False).encode(
+                x=x("low"), x2="high:Q", y=y("y")
+            ),
             found.mark_point(style="bead", shape="diamond", size=60, opacity=1, filled=True).encode(**where),
         )
         .resolve_legend(stroke="independent")

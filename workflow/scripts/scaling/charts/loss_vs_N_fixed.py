@@ -14,8 +14,6 @@ from scaling.units import pf_days
 LINE_POINTS = 60
 PANELS = {"C_min": "least compute (PF-days)", "S_min": "least steps"}
 """What is fixed in each panel, and the title of its colours."""
-RAMP = {"name": "cividis", "extent": [0, 0.85]}
-"""Colours of what is fixed: other ones than those of N and of losses."""
 
 
 def draw(tables, fits):
@@ -123,7 +121,7 @@ def colour(points, title, fixed):
                 **{"type": "symbol", "symbolType": "circle", "symbolStrokeWidth": 0},
                 **theme.labelled(values, wording.si if fixed == "S_min" else tens),
             )
-        return channel("value:Q").scale(type="log", domain=ends, scheme=RAMP).legend(legend)
+        return channel("value:Q").scale(type="log", domain=ends, range=theme.OTHER_RAMP).legend(legend)
 
     return encoding
 

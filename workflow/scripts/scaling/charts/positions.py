@@ -16,7 +16,6 @@ from scaling.selections import INTERVAL
 PAPER = "a power of T, steeper for larger models"
 """Of figure 20."""
 T_TITLE = "position in the context T (tokens)"
-STEP_COLOURS = {"name": "plasma", "extent": [0, 0.85]}
 CURVE_POINTS = 60
 COLUMNS = 4
 """Sizes in a row of the legend, as wide as a panel."""
@@ -118,8 +117,7 @@ def steps_panel(run, rows, n_ctx):
     """Loss by position of one size at each of its snapshots."""
     x, y, tooltip = axes(rows, n_ctx)
     steps = sorted({row["step"] for row in rows})
-    scheme = alt.SchemeParams(**STEP_COLOURS)
-    scale = alt.Scale(type="log", domain=[max(1, steps[0]), steps[-1]], scheme=scheme)
+    scale = alt.Scale(type="log", domain=[max(1, steps[0]), steps[-1]], range=theme.OTHER_RAMP)
     form = {"type": "symbol", "symbolType": "circle", "symbolStrokeWidth": 0}
     legend = alt.Legend(
         title=f"training step, N = {wording.si(run['N'])}",

@@ -11,8 +11,6 @@ from scaling.laws import LAWS
 
 COLUMNS = 2
 CURVE_POINTS = 40
-LOSS_RAMP = {"name": "plasma", "extent": [0, 0.85]}
-"""Colours of losses: other ones than those of N."""
 CLOSE = 0.1
 """Scatter of ln S about the hyperbolas up to which they describe a scan: a tenth of the steps."""
 
@@ -75,7 +73,7 @@ def loss_colour(losses):
                 **theme.labelled([float(f"{loss:.4g}") for loss in losses], "{:g}".format),
                 columns=4,
             )
-        scale = alt.Scale(type="log", domain=ends, scheme=LOSS_RAMP, reverse=True)
+        scale = alt.Scale(type="log", domain=ends, range=theme.OTHER_RAMP, reverse=True)
         return channel("loss:Q").scale(scale).legend(legend)
 
     return colour

@@ -13,7 +13,6 @@ from scaling.charts import wording
 from scaling.laws import VARIABLES
 
 WIDTH, HEIGHT = 560, 360
-INK, MUTED, GRID = "#1b1f27", "#5c6470", "#e6e8ec"
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 N_TITLE, D_TITLE, C_TITLE, S_TITLE = (
     "non-embedding parameters N",
@@ -22,59 +21,76 @@ N_TITLE, D_TITLE, C_TITLE, S_TITLE = (
     "training steps S",
 )
 LOSS_TITLE = "test loss (nats per token)"
+INK, MUTED = alt.ExprRef("ink"), alt.ExprRef("muted")
+"""Colours of the config by name, for scales and legends, which know no styles."""
 
-CONFIG = {
-    "font": FONT,
-    "background": "white",
-    "padding": 6,
-    "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
-    "range": {"ramp": {"scheme": "viridis", "extent": [0, 0.9]}},
-    "axis": {
-        "labelColor": MUTED,
-        "labelFontSize": 11,
-        "titleColor": INK,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "titlePadding": 8,
-        "gridColor": GRID,
-        "domainColor": MUTED,
-        "tickColor": MUTED,
-        "tickSize": 4,
-        "labelOverlap": "greedy",
-        "labelSeparation": 5,
-    },
-    "legend": {
-        "labelColor": INK,
-        "labelFontSize": 11,
-        "labelLimit": 340,
-        "titleColor": INK,
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-        "titleLimit": 300,
-        "columns": 7,
-        "gradientThickness": 9,
-        "gradientStrokeColor": None,
-        "offset": 10,
-        "symbolStrokeColor": INK,
-    },
-    "title": {"color": INK, "fontSize": 12, "fontWeight": "normal"},
-    "style": {
-        "fit": {"color": INK, "strokeWidth": 1.9},
-        "band": {"color": INK, "fillOpacity": 0.13},
-        "reference": {"color": MUTED, "strokeWidth": 1.6},
-        "measured": {"color": INK},
-        "bead": {"color": "white", "stroke": INK, "strokeWidth": 0.9},
-        "error": {"color": INK, "strokeWidth": 1.2},
-        "note": {"color": MUTED, "fontSize": 11},
-        "exponent": {"color": MUTED, "fontSize": 8.5},
-    },
-}
 
-DASHES = ([1, 0], [7, 4], [2, 3], [9, 3, 2, 3])
-CATEGORY_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa3377", "#9c7a00", "#3ba7dd", "#6f5fc6", "#7a4b2a")
+def _config(page, ink, muted, grid, ramp, ramp_of_D):
+    """A scheme: colours of page, text and grid; the parts of two ramps that show on the page."""
+    return {
+        "font": FONT,
+        "background": page,
+        "padding": 6,
+        "params": [{"name": "ink", "value": ink}, {"name": "muted", "value": muted}],
+        "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
+        "range": {
+            "ramp": {"scheme": "viridis", "extent": ramp},
+            "heatmap": {"scheme": "plasma", "extent": ramp_of_D},
+        },
+        "text": {"color": ink},
+        "axis": {
+            "labelColor": muted,
+            "labelFontSize": 11,
+            "titleColor": ink,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "titlePadding": 8,
+            "gridColor": grid,
+            "domainColor": muted,
+            "tickColor": muted,
+            "tickSize": 4,
+            "labelOverlap": "greedy",
+            "labelSeparation": 5,
+        },
+        "legend": {
+            "labelColor": ink,
+            "labelFontSize": 11,
+            "labelLimit": 340,
+            "titleColor": ink,
+            "titleFontSize": 11,
+            "titleFontWeight": "normal",
+            "titleLimit": 300,
+            "columns": 7,
+            "gradientThickness": 9,
+            "gradientStrokeColor": None,
+            "offset": 10,
+            "symbolStrokeColor": ink,
+        },
+        "title": {"color": ink, "fontSize": 12, "fontWeight": "normal"},
+        "style": {
+            "fit": {"color": ink, "strokeWidth": 1.9},
+            "band": {"color": ink, "fillOpacity": 0.13},
+            "reference": {"color": muted, "strokeWidth": 1.6},
+            "measured": {"color": ink},
+            "bead": {"color": page, "stroke": ink, "strokeWidth": 0.9},
+            "error": {"color": ink, "strokeWidth": 1.2},
+            "note": {"color": muted, "fontSize": 11},
+            "exponent": {"color": muted, "fontSize": 8.5},
+        },
+    }
+
+
+CONFIG = _config("white", "#1b1f27", "#5c6470", "#e6e8ec", ramp=[0, 0.58], ramp_of_D=[0, 0.62])
+DARK = _config("#14171c", "#e7e9ee", "#a4acb8", "#2b3038", ramp=[0.36, 1], ramp_of_D=[0.42, 1])
+"""The same on a dark page, as style.css has it; files and print have CONFIG."""
+
+DASHES = ([1, 0], [7, 4], [2, 3], [9, 3, 2, 3], [1, 2], [12, 4], [5, 2, 1, 2])
+CATEGORY_COLOURS = ("#0079bd", "#d55e00", "#009e73", "#bb4488", "#9c7a00", "#2f97cb", "#7767cc", "#96633c")
+"""Each at least 3:1 against the page, be it light or dark."""
 CATEGORY_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
 CATEGORY_SHAPES += ["triangle-down", "triangle-right", "triangle-left"]
-D_SCHEME = {"scheme": {"name": "plasma", "extent": [0, 0.85]}}
+OTHER_RAMP = "heatmap"
+"""The range of the config for what is ordered and is not N, in hues of its own."""
 MOST_NAMED = 12
 """Sizes that a legend of N names one by one; more get a gradient."""
 
@@ -186,7 +202,7 @@ def N_colour(sizes, channel=alt.Fill, columns=None):
 def D_colour(tokens, channel=alt.Fill, columns=None):
     """Colour by D, in hues of its own from few tokens (dark) to many (light); else as :func:`N_colour`."""
     colour = _ordered("D", tokens, channel, D_TITLE, columns)
-    return colour.scale(type="log", domain=colour["scale"]["domain"], **D_SCHEME)
+    return colour.scale(type="log", domain=colour["scale"]["domain"], range=OTHER_RAMP)
 
 
 def _ordered(field, values, channel, title, columns):

@@ -4,7 +4,7 @@ from scaling import provenance
 from scaling.charts import catalog, drawing, wording
 from scaling.grid import file_name
 from scaling.laws import LAWS
-from scaling.pages import allocation
+from scaling.pages import allocation, explorer, packing, picking, planner
 from scaling.pages.fits import excluded, exponents, forms, left_out
 from scaling.pages.runs import run_table, set_table
 from scaling.rows import finite
@@ -36,19 +36,19 @@ FEW = 3
 """Laws without a certificate that the head of the page names; of more it tells how many they are."""
 
 
-def page(study, tables, fits, manifest=None, finished=None):
+def page(study, tables, fits, manifest=None, finished=None, known=None):
     """Everything that the template of frontier.html shows, a dict.
 
     ``study`` is study.json, ``tables`` lists of rows, ``fits`` by law in the order to show them, the split of
     a budget among them ("allocation") where there is one, ``manifest`` the corpus's own, ``finished`` the
-    record of the file of runs that were trained elsewhere.
+    record of the file of runs that were trained elsewhere, ``known`` planner.json.
     """
     laws = {law: fit for law, fit in fits.items() if law != "allocation"}
     runs, evaluations = tables["runs"], tables["evaluations"]
     costs = drawing.told_costs(study["offered"], runs)
     figures = [figure(name, tables, fits, costs) for name in catalog.FRONTIER_PAGE]
     absent = [shown for shown in figures if "missing" in shown]
-    figures = [shown for shown in figures if "spec" in shown]
+    figures = [shown | {"spec": picking.pickable(shown["spec"])} for shown in figures if "spec" in shown]
     if not finished:  # what a file of runs cannot tell is not missing
         figures += together(absent)
     every = [block for fit in laws.values() for block in blocks(fit).values() if "parameters" in block]
@@ -57,9 +57,12 @@ def page(study, tables, fits, manifest=None, finished=None):
         "finished": finished,
         "lead": lead(runs, laws, finished),
         "key_numbers": key_numbers(runs, laws),
+        "explorer": explorer.section(tables, laws),
+        "picking": picking.runs(runs),
         "figures": figures,
         "interval": " or ".join(sorted({wording.percent(block["interval"]) for block in every})),
         "share": wording.percent(INTERVAL),
+        "plan": known and planner.section(known),
         "split": split(fits, finished),
         "exponents": [exponents(fit) for fit in laws.values()],
         "forms": {law: forms(fit) for law, fit in laws.items() if fit.get("rivals")},
@@ -178,5 +181,4 @@ def figure(name, tables, fits, costs):
     shown = {"name": name, "title": entry.title}
     if line:
         return shown | {"missing": line}
-    spec = drawing.responsive(drawing.specification(drawn))
-    return shown | {"spec": spec, "caption": drawn.caption, "finding": drawn.finding}
+    return shown | packing.shown(drawn) | {"finding": drawn.finding}

@@ -9,8 +9,12 @@ import yaml
 from markupsafe import Markup, escape
 
 from scaling import provenance
-from scaling.charts import drawing, wording
+from scaling.charts import drawing, theme, wording
+from scaling.pages import packing
 
+JSON = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
+SCHEMES = {"light": theme.CONFIG, "dark": theme.DARK}
+"""The configs of all charts of a page, by the colour scheme of its reader."""
 TEMPLATES = Path(__file__).parent / "templates"
 SYMBOL = re.compile(r"\b([A-Za-zα-ω])_([A-Za-z0-9]+\b|∞)")
 CODE = re.compile("`([^`]+)`")
@@ -26,7 +30,7 @@ def write_figure(title, drawn, html, svg, png):
         scratch.write_text(picture, encoding="utf-8")
     with provenance.whole(png) as scratch:
         scratch.write_bytes(drawing.png(picture))
-    figure = {"name": "figure", "title": title, "caption": drawn.caption, "spec": drawing.responsive(spec)}
+    figure = {"name": Path(html).stem, "title": title, **packing.shown(drawn)}
     write_page(html, "figure.html", library(Path(html).parent), figure=figure)
 
 
@@ -39,7 +43,8 @@ def write_page(path, template, script, **content):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"wording": wording}
+    environment.policies["json.dumps_kwargs"] = JSON
+    environment.globals |= {"wording": wording, "store": packing.Store(), "schemes": SCHEMES}
     environment.filters |= {"symbols": symbols, "yaml": as_yaml}
     text = environment.get_template(template).render(library=Markup(script), **content)
     with provenance.whole(path) as scratch:

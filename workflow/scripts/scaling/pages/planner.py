@@ -1,0 +1,258 @@
+"""What the planner says: the section of the page that JavaScript fills, and the same answer in a terminal."""
+
+import json
+import math
+from pathlib import Path
+
+from scaling.accelerators import PEAKS, USUAL, UTILISATION, budget, peak
+from scaling.charts import wording
+from scaling.grid import BY
+from scaling.planner import Question
+from scaling.provenance import UserError
+from scaling.units import pf_days
+
+OFTEN = 1000
+"""Times what the largest run reached within which a page does not write a power of ten."""
+
+
+def section(known):
+    """What the planner's section shows, a dict; {"missing": reasons} of a study without a law to plan by.
+
+    It begins with ten times the compute, or the size, of the largest run.
+    """
+    if not known["roads"]:
+        return {"missing": [f"{law}: {reason}" for law, reason in known["missing"].items()]}
+    return {
+        "known": known,
+        "roads": known["roads"],
+        "trust": {road["name"]: trust(road) for road in known["roads"]},
+        "rate": rate(known["learning_rate"]),
+        "accelerators": {name: _typed(flops, 4) for name, flops in PEAKS.items()},
+        "usual": USUAL,
+        "utilisation": UTILISATION,
+        "budget": _typed(10 * max(filter(None, known["reached"]["C"].values()))),
+        "size": _typed(10 * known["reached"]["N"]),
+        "interval": wording.percent(known["interval"]),
+    }
+
+
+def _typed(value, digits=1):
+    """A number as one types it: 1e14, 9.89e14."""
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def trust(road):
+    """How far a road can be trusted, in words: its certificate, its forecast, its data."""
+    passed = wording.certified(road)
+    return {
+        "certificate": "certified" if passed else f"not certified: {wording.reasons(road)}",
+        "forecast": wording.forecast(road),
+        "data": f"{wording.counted(road['points'], 'point')} of {wording.counted(road['runs'], 'run')}",
+    }
+
+
+def rate(rule):
+    """Which learning rate plans have, in words."""
+    if rule is None:
+        return "the paper's, 0.003239 − 0.0001395 ln N (Kaplan et al. 2020, equation D.1)"
+    if not isinstance(rule, dict):
+        return f"that of the study's runs, {rule:g}"
+    powers = [
+        f"({name} / {rule[name]['at']:,})^{rule[name]['exponent']:g}".replace("-", "−")
+        for name in BY
+        if rule.get(name)
+    ]
+    most = f", at most {rule['most']:g}" if rule.get("most") else ""
+    product = " · ".join([f"{rule['value']:g}", *powers])
+    return f"by the rule of the study's runs, {product}{most}"
+
+
+# --- in a terminal --------------------------------------------------------------------------------------
+
+
+def add(parser):
+    """Add the options of a question to an argparse ``parser``."""
+    parser.add_argument("--planner", type=Path, default=Path("results/planner.json"), help="of the study")
+    asked = parser.add_argument_group("what is asked: one of")
+    asked.add_argument("--budget", help="FLOPs, or '12 PF-days'")
+    asked.add_argument("--hours", type=float, help="of --devices")
+    asked.add_argument("--loss", type=float, help="nats per token to reach")
+    asked.add_argument("--size", type=float, help="N to train, with or without a budget")
+    parser.add_argument("--law", help="the road, such as L_NS; by default the most trustworthy")
+    parser.add_argument("--counting", help="6N, head or attention: what counts as FLOPs (the last)")
+    parser.add_argument("--batch", type=float, default=1.0, help="as a multiple of the critical one (1)")
+    parser.add_argument("--served", type=float, default=0.0, help="tokens of inference to pay for too (0)")
+    parser.add_argument("--devices", type=float, default=1.0, help="how many accelerators (1)")
+    parser.add_argument("--accelerator", default=USUAL, help=f"its name or its peak FLOP/s ({USUAL})")
+    parser.add_argument("--utilisation", type=float, default=UTILISATION, help=f"of that ({UTILISATION})")
+    parser.add_argument("--price", type=float, help="of an hour of one device, in any currency")
+    parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
+
+
+def question(args, known):
+    """The :class:`Question` of parsed options; raises UserError where they ask none, or several."""
+    for name in ("hours", "loss", "size", "batch", "devices", "utilisation", "price"):
+        value = getattr(args, name)
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{name}: found {value:g}, expected a number above 0")
+    if not 0 <= args.served < math.inf:
+        raise UserError(f"served: found {args.served:g}, expected a number of tokens")
+    if args.utilisation > 1:
+        raise UserError(f"utilisation: found {args.utilisation:g}, expected a share of the peak, at most 1")
+    flops = peak(args.accelerator) * args.utilisation
+    if args.budget is not None and args.hours is not None:
+        raise UserError("found --budget and --hours, expected one of them")
+    spend = None if args.budget is None else budget(args.budget)
+    if args.hours is not None:
+        spend = args.devices * args.hours * 3600 * flops
+    if args.loss is not None and (spend or args.size):
+        raise UserError("found --loss beside a budget or a size, expected it alone: it asks what they cost")
+    if not (spend or args.loss or args.size):
+        raise UserError("found no question, expected --budget, --hours, --loss or --size")
+    return Question(
+        road=args.law or known["chosen"],
+        counting=args.counting or [*known["countings"]][-1],
+        **{"budget": spend, "loss": args.loss, "N": args.size, "times": args.batch, "served": args.served},
+        **{"devices": args.devices, "flops": flops, "price": args.price},
+    )
+
+
+def text(known, asked, found, as_json=False):
+    """The answer as lines of text, or as JSON with the question."""
+    if as_json:
+        return json.dumps({"question": vars(asked), "answer": found}, indent=2)
+    road = next(road for road in known["roads"] if road["name"] == asked.road)
+    lines = [f"{_asked(asked)}, by {road['formula']}", *_trust_lines(known, road, found, asked), ""]
+    lines += _table(["", "", f"{wording.percent(known['interval'])} interval"], _best(road, asked, found))
+    if asked.served:
+        lines += [
+            "",
+            f"Serving {_count(asked.served)} tokens is counted in, at a third of training's FLOPs each.",
+        ]
+    if found["sizes"]:
+        heads = ["size", "N", "tokens", "loss", "worse by", "compute to the same loss"]
+        lines += ["", "Another size, at the same compute:", *_table(heads, map(_size, found["sizes"]))]
+    if found["batches"]:
+        heads = ["batch / B_crit", "B", "steps", "steps ×", "compute ×"]
+        lines += ["", "Another batch, to the same loss:", *_table(heads, map(_batch, found["batches"]))]
+    if found["shapes"]:
+        heads = ["n_layer", "d_model", "n_head", "N", "tokens", "loss"]
+        lines += ["", "Shapes, at the same compute:", *_table(heads, map(_shape, found["shapes"]))]
+    return "\n".join(lines)
+
+
+def _asked(asked):
+    spend = f"{wording.scientific(asked.budget, 3)} FLOPs" if asked.budget else ""
+    if asked.N:
+        return f"A model of {_count(asked.N)} parameters" + (f" and {spend}" if spend else "")
+    if asked.loss:
+        return f"A loss of {asked.loss:g} nats per token"
+    return f"{spend} ({wording.readable(pf_days(asked.budget))} PF-days)"
+
+
+def _trust_lines(known, road, found, asked):
+    told = trust(road)
+    counted = f"{known['countings'][asked.counting]}; {road['counted']} in the law"
+    yield f"  counted:   {counted}"
+    yield f"  the fit:   {told['certificate']}; {told['data']}"
+    yield f"  forecast:  of the largest tenth of compute {told['forecast']}"
+    yield f"  distance:  {distance(found['beyond'])}"
+
+
+def distance(beyond):
+    """How far from the study's runs an answer is, in words."""
+    words = {"C": "compute", "N": "size", "D": "tokens"}
+    told = [f"{_times(beyond[name])} the {what}" for name, what in words.items() if beyond[name]]
+    if not told:
+        return "unknown"
+    place = "beyond" if any((beyond[name] or 0) > 1 for name in words) else "within"
+    return f"{place} the largest run: {', '.join(told)}"
+
+
+def _times(ratio):
+    if 1 / OFTEN < ratio < OFTEN:
+        return f"{wording.significant(ratio)} times"
+    return f"{wording.scientific(ratio, 2)} times"
+
+
+def _best(road, asked, found):
+    best, money = found["best"], found["money"]
+    rows = [
+        ("N", "parameters", best["N"], _count),
+        ("D", "tokens", best["D"], _count),
+        ("B", "tokens per step", best.get("B"), _count),
+        ("S", "steps", best.get("S"), _count),
+        ("learning rate", "", best.get("learning_rate"), wording.readable),
+        ("loss", "nats per token", best["loss"], wording.significant),
+        ("loss of N without end", "nats per token", found["converged"], wording.significant),
+        ("training", "FLOPs", best["C"], wording.readable),
+        ("serving", "FLOPs", best["served"] if asked.served else None, wording.readable),
+        ("wall time", "", money.get("seconds"), _duration),
+        ("device-hours", "", money.get("device_hours"), _count),
+        ("price", "", money.get("price"), _count),
+    ]
+    if found["at_budget"]:
+        rows += [
+            ("with the budget", "tokens", found["at_budget"]["D"], _count),
+            ("with the budget", "loss", found["at_budget"]["loss"], wording.significant),
+        ]
+    for name, unit, number, write in rows:
+        if number is not None or name in ("N", "D", "loss"):
+            yield [f"{name}{f', {unit}' if unit else ''}", *_number(number, write)]
+
+
+def _number(number, write):
+    """A number and its interval; in brackets where its fit is not certified."""
+    if number is None:
+        return "none", ""
+    ends = [write(number[end]) if number[end] is not None else None for end in ("low", "high")]
+    interval = " to ".join([ends[0] or "no lower bound", ends[1] or "no upper bound"])
+    if ends[0] == ends[1] == write(number["value"]):
+        interval = ""  # it is given
+    texts = (write(number["value"]), interval)
+    return texts if number["certified"] else tuple(f"({text})" if text else "" for text in texts)
+
+
+def _size(row):
+    worse = _number(row["worse"], lambda value: wording.signed(value, 3))
+    return [
+        f"× {row['times']:g}", _count(row["N"]), _count(row["D"]) if row["D"] else "none left",
+        _number(row["loss"], wording.significant)[0], f"{worse[0]} ({worse[1]})" if worse[1] else "–",
+        _number(row["compute"], wording.significant)[0],
+    ]  # fmt: skip
+
+
+def _batch(row):
+    told = [_number(row[name], write)[0] for name, write in (("B", _count), ("S", _count))]
+    return [f"{row['times']:g}", *told, *(wording.significant(row[n]["value"]) for n in ("steps", "compute"))]
+
+
+def _shape(row):
+    tokens = _count(row["D"]) if row["D"] else "none left"
+    sizes = [f"{row[name]:,}" for name in ("n_layer", "d_model", "n_head")]
+    return [*sizes, _count(row["N"]), tokens, _number(row["loss"], wording.significant)[0]]
+
+
+def _count(value):
+    return wording.words(value) if 1e3 <= value < 1e15 else wording.readable(value)
+
+
+def _duration(seconds):
+    for unit, length in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{_count(seconds / length)} {unit}"
+    return f"{wording.significant(seconds)} seconds"
+
+
+def _table(heads, rows):
+    """Lines of a table in columns, the first to the left and the others to the right."""
+    rows = [heads, *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    return [
+        "  " + "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]  # fmt: skip
