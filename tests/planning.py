@@ -27,7 +27,11 @@ def road(x="S_min", total=False, scatter=0.0, draws=40, **changed):
     }
     return {
         **{"name": x, "law": x, "formula": "L = …", "counted": "6N", "total": total, "x": x},
-        **{"batch": 2**19 if x == "S" else None, "critical_losses": None, "certificate": PASSED},
+        **{
+            "batch": 2**19 if x == "S" else None,
+            "critical_losses": [3.0, 4.5] if x == "S_min" else None,
+            "certificate": PASSED,
+        },
         **{"holdout": {"error_percent": None, "reason": "too few points"}, "runs": 9, "points": 90},
         **{"tails": [0.05, 0.95], "dropped": 0, "columns": columns, **changed},
     }

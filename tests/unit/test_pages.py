@@ -528,6 +528,8 @@ def made(folder, study, monkeypatch, *more):
     """The page that the script writes in ``folder``."""
     fits = [str(folder / "fits" / f"{law}.json") for law in study["fits"]]
     paths = ["--study", str(folder / "study.json"), "--tables", str(folder / "tables")]
+    (folder / "planner.json").write_text("null")  # nothing to plan with; test_planner_page.py has more
+    paths += ["--planner", str(folder / "planner.json")]
     out = folder / "frontier.html"
     monkeypatch.setattr(sys, "argv", ["page.py", *paths, *more, "--out", str(out), "--fits", *fits])
     page_script.main()

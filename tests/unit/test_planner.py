@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import simulated
 from planning import HOFFMANN, PAPER, TEXT, known, road
-from scaling import accelerators, roads, selections, shapes
+from scaling import accelerators, planner, roads, selections, shapes
 from scaling.counts import flops_per_token, non_embedding
 from scaling.laws import LAWS, compute_optimal, critical_batch, efficient_excess
 from scaling.pages import planner as words
@@ -32,9 +32,7 @@ def plan_of(made, counting="6N", **asked):
 @pytest.mark.parametrize("served", [0.0, 1e12])
 @pytest.mark.parametrize("total", [False, True])
 @pytest.mark.parametrize("counting", ["6N", "attention"])
-@pytest.mark.parametrize(
-    ("x", "batch"), [("S_min", {}), ("S_min", {"times": 8}), ("S_min", {"B": 1e6}), ("S", {}), ("D", {})]
-)
+@pytest.mark.parametrize(("x", "batch"), [("S_min", {}), ("S_min", {"times": 8}), ("S", {}), ("D", {})])
 def test_no_other_size_does_better_with_the_same_compute(x, batch, counting, total, served):
     made = road(x, total)
     budget = 1e22
@@ -65,7 +63,7 @@ def test_kaplan_s_plan_stops_at_their_excess_and_pays_for_its_batch(times):
     found = ask(known(road()), budget=1e21, times=times)
     best = {name: number["value"] for name, number in found["best"].items()}
     excess = efficient_excess(alpha_N=PAPER["a"], alpha_S=PAPER["b"])
-    assert best["loss"] / found["converged"]["value"] - 1 == pytest.approx(excess)
+    assert best["loss"] / found["planned"]["converged"]["value"] - 1 == pytest.approx(excess)
     assert best["B_crit"] == pytest.approx(critical_batch(best["loss"], alpha_B=0.21, B_star=2.1e8))
     assert best["B"] == pytest.approx(times * best["B_crit"])
     assert best["D"] == pytest.approx(best["B"] * best["S"])
@@ -94,13 +92,28 @@ def test_the_cheapest_way_to_a_loss_is_the_plan_of_its_price():
     assert cost["C"]["low"] < cost["C"]["value"] < cost["C"]["high"]
 
 
-def test_a_size_is_told_where_it_is_best_and_what_it_does_with_a_budget():
-    found = ask(known(road("D")), N=1e9, budget=1e22)
-    back = ask(known(road("D")), budget=found["best"]["C"]["value"])
+def test_a_size_with_a_budget_is_trained_with_all_of_it():
+    held = known(road("D", scatter=0.02))
+    found = ask(held, N=1e9, budget=1e22, served=1e11, flops=4e14, price=2.0)
+    D = 1e22 / 6e9 - 1e11 / 3
+    assert found["best"]["D"]["value"] == pytest.approx(D)
+    assert found["best"]["D"]["low"] == found["best"]["D"]["high"]
+    assert found["best"]["C"]["value"] + found["best"]["served"]["value"] == pytest.approx(1e22)
+    assert found["beyond"]["D"] == pytest.approx(D / 1e10)
+    assert found["money"]["seconds"]["value"] == pytest.approx(6e9 * D / 4e14)
+    assert found["planned"]["loss"] == found["best"]["loss"]
+    is_best = found["planned"]["is_best"]
+    alone = ask(held, N=1e9, served=1e11)
+    assert is_best == {name: alone["best"][name] for name in ("C", "loss")}
+    assert "is_best" not in alone["planned"]
+    back = ask(held, budget=is_best["C"]["value"] + 2e9 * 1e11, served=1e11)
     assert back["best"]["N"]["value"] == pytest.approx(1e9)
-    assert found["at_budget"]["D"]["value"] == pytest.approx(1e22 / 6e9)
-    assert found["converged"]["value"] < found["at_budget"]["loss"]["value"] < found["best"]["loss"]["value"]
-    assert ask(known(road("D")), N=1e9)["at_budget"] is None
+    assert found["planned"]["converged"]["value"] < found["best"]["loss"]["value"] < is_best["loss"]["value"]
+
+
+def test_a_budget_that_does_not_even_serve_a_size_is_said_so():
+    found = ask(known(road("D")), N=1e9, budget=1e20, served=1e12)
+    assert found == {"reason": "serving this size takes more than the budget"} | planner.EMPTY
 
 
 # --- intervals ------------------------------------------------------------------------------------------
@@ -132,10 +145,12 @@ def test_a_loss_that_some_draws_never_reach_has_no_upper_price():
 
 def test_a_loss_below_all_has_no_plan():
     found = ask(known(road("D")), loss=1.5)
-    assert found["best"]["N"] is None
-    assert found["best"]["C"] is None
-    assert found["sizes"] == found["shapes"] == found["batches"] == []
-    assert "none" in words.text(known(road("D")), Question("D", "6N", loss=1.5), found)
+    assert found == {"reason": "no size gets below this loss by the fit"} | planner.EMPTY
+    text = words.text(known(road("D")), Question("D", "6N", loss=1.5), found)
+    assert text.endswith("There is no such plan: no size gets below this loss by the fit.")
+    assert ask(known(road("D")), loss=4000)["reason"] == "every size gets below this loss by the fit"
+    for budget in (1e-5, 1e55):
+        assert ask(known(road("D")), budget=budget)["reason"] == "no size is best for this budget by the fit"
 
 
 def test_what_many_draws_do_not_tell_is_not_certified():
@@ -154,15 +169,14 @@ def test_what_many_draws_do_not_tell_is_not_certified():
 def test_other_sizes_are_worse_and_dearer():
     found = ask(known(road(scatter=0.02)), budget=1e21)
     losses = [row["loss"]["value"] for row in found["sizes"]]
-    assert min(losses) == losses[3] == found["best"]["loss"]["value"]
+    assert min(losses) == losses[3] == pytest.approx(found["best"]["loss"]["value"])
+    assert found["sizes"][3]["loss"] == found["planned"]["loss"]
     assert found["sizes"][3]["worse"]["value"] == 0
     for row in found["sizes"]:
         if row["times"] != 1 and row["compute"]:
             assert row["compute"]["value"] > 1
             again = ask(known(road()), N=row["N"], budget=row["compute"]["value"] * 1e21)
-            assert again["at_budget"]["loss"]["value"] == pytest.approx(
-                found["best"]["loss"]["value"], abs=2e-3
-            )
+            assert again["best"]["loss"]["value"] == pytest.approx(found["best"]["loss"]["value"], abs=2e-3)
 
 
 def test_a_size_that_serving_leaves_nothing_to_train_with_is_no_choice():
@@ -207,8 +221,12 @@ def test_distance_is_told_against_the_largest_run():
     found = ask(known(road("D")), budget=5e21)
     assert found["beyond"]["C"] == pytest.approx(5e3)
     assert found["beyond"]["N"] == pytest.approx(found["best"]["N"]["value"] / 1e8)
-    assert words.distance({"C": 0.5, "N": 0.1, "D": 1e-5}).startswith("within the largest run: 0.500 times")
-    assert words.distance(found["beyond"]).startswith("beyond the largest run: 5.0 × 10³ times the compute")
+    assert words.distance({"C": 0.5, "N": 0.1, "D": 1e-5}).startswith(
+        "within the study's runs: 0.500 times the most compute"
+    )
+    assert words.distance(found["beyond"]).startswith(
+        "beyond the study's runs: 5.0 × 10³ times the most compute"
+    )
 
 
 @pytest.mark.parametrize("N", np.geomspace(500, 1e13, 60))
@@ -219,7 +237,7 @@ def test_shapes_have_heads_that_divide_and_about_the_size(N):
         assert shape["d_model"] % shape["n_head"] == 0
         assert shape["d_ff"] == 4 * shape["d_model"]
     if N > 1e5:
-        assert all(non_embedding(**shape) / N == pytest.approx(1, abs=0.17) for shape in found)
+        assert all(non_embedding(**shape) / N == pytest.approx(1, abs=0.3) for shape in found)
         assert len({shape["n_layer"] for shape in found}) == len(found)
 
 
@@ -279,6 +297,14 @@ def test_roads_of_a_study_are_its_fitted_laws(studied):
     assert best["N"]["low"] <= best["N"]["value"] <= best["N"]["high"]
 
 
+def test_what_diverged_is_not_reached(studied):
+    study, draws = studied
+    runs = study["tables"]["runs"]
+    far = runs[0] | {"run": "far", "N": 10**12, "tokens": 10**15, "status": "diverged", "test_loss": math.nan}
+    found = roads.known(study["study"], [*runs, far], study["fits"], draws)["reached"]
+    assert found == roads.known(study["study"], runs, study["fits"], draws)["reached"]
+
+
 def test_a_law_that_is_not_fitted_is_missing_with_its_reason(studied):
     study, draws = studied
     unfitted = {"law": "L_NS", "unfitted": "L_NS cannot be fitted: why"}
@@ -307,6 +333,7 @@ def test_finished_runs_are_planned_by_their_own_count():
     )
     found = roads.known(study["study"], study["tables"]["runs"], {"chinchilla": fit}, {"chinchilla": draws})
     assert found["text"] is None
+    assert [one["name"] for one in found["roads"]] == ["chinchilla"]
     assert [*found["countings"]] == ["6N"]
     best = answer(found, Question(found["chosen"], "6N", budget=1e21))
     assert best["shapes"] == []
@@ -357,19 +384,29 @@ def test_a_question_that_is_none_is_named_in_a_line(options, line):
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
-        ({"road": "L_X"}, "law: found 'L_X', expected one of S_min"),
+        ({"road": "S", "times": 2.0}, "batch: found 2 times the critical one, which S does not know"),
+        ({"road": "L_X"}, "law: found 'L_X', expected one of S_min, S"),
         ({"counting": "tail"}, "counting: found 'tail', expected one of 6N, head, attention"),
     ],
 )
 def test_a_law_or_a_counting_that_there_is_not_is_named_with_those_there_are(asked, line):
     with pytest.raises(UserError, match=line):
-        ask(known(road()), budget=1e21, **asked)
+        ask(known(road(), road("S")), budget=1e21, **asked)
+
+
+def test_a_study_without_a_law_to_plan_by_says_why():
+    held = known(road()) | {"roads": [], "missing": {"L_NS": "L_NS is not fitted in this study"}}
+    with pytest.raises(UserError, match="default: no law that plans are made by is fitted: L_NS is not"):
+        answer(held, Question("S_min", "6N", budget=1e21))
 
 
 def test_an_infinite_rate_is_refused():
     with pytest.raises(UserError, match="accelerator"):
         accelerators.peak("inf")
-    assert accelerators.peak("9.89e14") == 9.89e14
+    for text in ("1.2.3", ".", "0", "1e999"):
+        with pytest.raises(UserError, match="accelerator"):
+            accelerators.peak(text)
+    assert accelerators.peak("9.89e14") == accelerators.peak("9.89E14") == 9.89e14
 
 
 def test_budgets_are_read_in_their_units():
@@ -388,7 +425,7 @@ def test_the_text_tells_every_number_with_its_interval_and_its_trust():
     text = words.text(held, asked, found)
     for line in ("certified; 90 points of 9 runs", "forecast:  of the largest tenth of compute not possible"):
         assert line in text
-    assert "beyond the largest run" in text
+    assert "beyond the study's runs" in text
     size = next(line for line in text.splitlines() if line.strip().startswith("N, parameters"))
     assert words._count(found["best"]["N"]["value"]) in size
     assert f"{words._count(found['best']['N']['low'])} to {words._count(found['best']['N']['high'])}" in size

@@ -331,10 +331,6 @@ def test_hostile_names_are_shown_and_saved_as_text(hostile, browser, save):
     for name in NAMES:
         assert name.strip() in shown
     runs = {run["run"] for run in study["tables"]["runs"]}
-    saved = cells(save("transfer", "csv").read_text(encoding="utf-8"))
-    column, sets = saved[0].index("run"), saved[0].index("set")
-    assert {row[column] for row in saved[1:]} <= {f"'{name}" for name in runs}
-    assert {row[sets] for row in saved[1:]} == {*NAMES[:4], "'=1+1", *NAMES[5:]}
     point = browser.find_element(By.CSS_SELECTOR, "#loss_vs_N .mark-symbol.role-mark path")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", point)
     ActionChains(browser).move_to_element(point).perform()
@@ -342,6 +338,10 @@ def test_hostile_names_are_shown_and_saved_as_text(hostile, browser, save):
         lambda driver: driver.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible")
     )
     assert any(name in tooltip.get_property("textContent") for name in runs)
+    saved = cells(save("transfer", "csv").read_text(encoding="utf-8"))
+    column, sets = saved[0].index("run"), saved[0].index("set")
+    assert {row[column] for row in saved[1:]} <= {f"'{name}" for name in runs}
+    assert {row[sets] for row in saved[1:]} == {*NAMES[:4], "'=1+1", *NAMES[5:]}
     assert browser.execute_script("return document.querySelectorAll('.chart script, td script').length") == 0
 
 

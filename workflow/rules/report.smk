@@ -89,7 +89,7 @@ rule plan_budget:
     message:
         "Plan a budget of {params.budget}"
     shell:
-        "python workflow/scripts/plan_budget.py --planner {input:q} --budget {params.budget:q}"
+        "python workflow/scripts/plan_budget.py --planner {input:q} --budget={params.budget:q}"
 
 
 rule page:

@@ -1,5 +1,6 @@
 """Accelerators that plans are priced on, and how a budget is written."""
 
+import contextlib
 import re
 
 from scaling.provenance import UserError
@@ -45,8 +46,11 @@ def budget(text):
 
 def peak(name):
     """Peak FLOP/s of an accelerator: a number, or a part of a name that no other has; raises UserError."""
-    if re.fullmatch(r"[0-9.]+(e[+-]?[0-9]+)?", name):
-        return float(name)
+    number = AMOUNT.fullmatch(name)
+    if number and number[2] is None:
+        with contextlib.suppress(ValueError):
+            if 0 < float(number[1]) < 1e20:
+                return float(number[1])
     found = [known for known in PEAKS if name.lower() in known.lower()]
     exact = [known for known in found if known.lower() == name.lower()]
     if len(exact or found) != 1:

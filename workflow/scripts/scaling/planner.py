@@ -27,6 +27,11 @@ TIMES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """Sizes that are told beside the best one, as multiples of it."""
 BATCHES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
 """Batches that are told beside the chosen one, as multiples of the critical one."""
+EMPTY = {
+    **{"best": {}, "planned": {}, "money": {}, "sizes": [], "batches": [], "shapes": []},
+    "beyond": {"C": None, "N": None, "D": None},
+}
+"""An answer without an answer."""
 PAPERS_RATE = (0.003239, 0.0001395)
 """a and b of the learning rate a − b ln N (Kaplan et al. 2020, equation D.1)."""
 
@@ -39,7 +44,7 @@ class Question:
     """What is asked: one of ``budget`` (FLOPs) and ``loss`` (nats per token), or ``N`` with or without a
     budget, by a ``road`` and a ``counting``, both by name.
 
-    The batch is ``times`` the critical one, or ``B`` tokens; a road that knows no critical batch has its own.
+    The batch is ``times`` the critical one; a road that knows no critical batch has its own.
     ``served`` tokens of inference count against a budget, at a third of training's FLOPs per token (Sardana
     et al. 2023). Wall time and price are those of ``devices`` at ``flops`` FLOP/s each, after utilisation, at
     ``price`` an hour.
@@ -51,7 +56,6 @@ class Question:
     loss: float | None = None
     N: float | None = None
     times: float = 1.0
-    B: float | None = None
     served: float = 0.0
     devices: float = 1.0
     flops: float | None = None
@@ -139,8 +143,6 @@ class Planner:
             return None
         if self.x == "S":
             return np.full(len(self.a), float(self.own))
-        if self.question.B is not None:
-            return np.full(len(self.a), float(self.question.B))
         return self.question.times * self.critical(loss)
 
     def tokens(self, ln_x, loss):
@@ -157,7 +159,7 @@ class Planner:
     # each of these gives (ln x, loss)
 
     def trained(self, N, D):
-        """Where a size stands after D tokens; infinite where D is none."""
+        """Where a size stands after D tokens (R,); infinite where D is none."""
         converged = self.E + self.of_size(N)
         with np.errstate(all="ignore"):
             if self.x == "D":
@@ -249,50 +251,78 @@ class Planner:
 
 @np.errstate(all="ignore")  # draws may have no answer
 def answer(known, question):
-    """The plan, a dict of numbers {value, low, high, certified}: the ``best`` size with its training, what
-    other ``sizes`` and ``batches`` cost, ``shapes``, and how far ``beyond`` the study's runs it is.
+    """The plan, a dict of numbers {value, low, high, certified}.
 
-    A number is None where the fit gives none, such as the size for a loss below all; its low or high is None
-    where the interval has no end. Raises UserError for a question that cannot be asked.
+    ``best`` tells the size, its training and its loss, each draw its own: of a budget or a loss the best
+    size, of a given size the training for which it is the best, or with a budget what that pays for.
+    ``planned`` is what the size that the fit tells comes to in every draw: its ``loss`` with this compute,
+    its loss ``converged`` and, of a given size with a budget, where it ``is_best``. Then ``money``,
+    what other ``sizes`` and ``batches`` cost, ``shapes``, and how far ``beyond`` the study's runs it is.
+    Where the fit has no answer all is empty but the ``reason``.
+
+    A number is None where the fit gives none; its low or high is None where the interval has no end. Raises
+    UserError for a question that cannot be asked.
     """
+    plan = _planner(known, question)
+    tell = _Teller(next(road for road in known["roads"] if road["name"] == question.road))
+    N, D, reason = _choice(plan)
+    found = _training(plan, N, D)
+    if not reason and not np.isfinite(found["C"][0]):
+        reason = "it takes endless compute by the fit"
+    if reason:
+        return {"reason": reason} | EMPTY
+    found["learning_rate"] = _rates(known["learning_rate"], found)
+    told = {name: tell(values) for name, values in found.items() if values is not None}
+    reached = known["reached"]
+    farthest = {"C": reached["C"].get(question.counting), "N": reached["N"], "D": reached["D"]}
+    return {
+        "reason": None,
+        "best": told,
+        "planned": _planned(plan, tell, found),
+        "money": _money(tell, found, question),
+        "sizes": _sizes(plan, tell, found),
+        "batches": _batches(plan, tell, found),
+        "shapes": _shapes(plan, known, tell, found),
+        "beyond": {name: told[name]["value"] / most if most else None for name, most in farthest.items()},
+    }
+
+
+def _planner(known, question):
+    """The :class:`Planner` of a question; raises UserError where it cannot be asked."""
     road = {road["name"]: road for road in known["roads"]}.get(question.road)
+    if not known["roads"]:
+        reasons = "; ".join(known["missing"].values())
+        raise UserError(f"{known['study']}: no law that plans are made by is fitted: {reasons}")
     if road is None:
         names = ", ".join(road["name"] for road in known["roads"])
-        raise UserError(f"law: found {question.road!r}, expected one of {names or 'none: none is fitted'}")
+        raise UserError(f"law: found {question.road!r}, expected one of {names}")
     if question.counting not in known["countings"]:
         names = ", ".join(known["countings"])
         raise UserError(f"counting: found {question.counting!r}, expected one of {names}")
-    if road["total"] and not known["text"]:
+    if road["x"] != "S_min" and question.times != 1:
         raise UserError(
-            f"law: {question.road} counts embeddings, of a vocabulary that the study does not tell"
+            f"batch: found {question.times:g} times the critical one, which {question.road} does not know; "
+            "leave it out, or plan by L_NSmin"
         )
-    plan = Planner.of(road, Model(question.counting, known["text"]), question)
-    tell = _Teller(road)
-    if question.N is not None:
-        N = np.full(len(plan.a), float(question.N))
-    else:
+    return Planner.of(road, Model(question.counting, known["text"]), question)
+
+
+def _choice(plan):
+    """N (R,) to train, D where a size and a budget are given, and why there is no answer, or None."""
+    question = plan.question
+    if question.N is None:
         N = plan.optimum(question.budget, question.loss)
-    found = _training(plan, N)
-    found["learning_rate"] = _rates(known["learning_rate"], found)
-    told = {name: tell(values) for name, values in found.items() if values is not None}
-    answered = bool(np.isfinite(found["N"][0]))
-    sizes = _sizes(plan, tell, found) if answered else []
-    if answered and question.loss is None:  # of the planned size: each draw's own best one reaches less
-        told["loss"] = next(row["loss"] for row in sizes if row["times"] == 1)
-    return {
-        "best": told,
-        "converged": tell(plan.E + plan.of_size(N)),
-        "money": _money(tell, found, question),
-        "sizes": sizes,
-        "batches": _batches(plan, tell, found) if answered else [],
-        "shapes": _shapes(plan, known, tell, found) if answered else [],
-        "at_budget": _at_budget(plan, tell, N) if question.N is not None and question.budget else None,
-        "beyond": {
-            "C": _ratio(told["C"], known["reached"]["C"].get(question.counting)),
-            "N": _ratio(told["N"], known["reached"]["N"]),
-            "D": _ratio(told["D"], known["reached"]["D"]),
-        },
-    }
+        if np.isfinite(N[0]):
+            return N, None, None
+        if question.loss is None:
+            return N, None, "no size is best for this budget by the fit"
+        never = np.isinf(N[0])
+        return N, None, f"{'no' if never else 'every'} size gets below this loss by the fit"
+    N = np.full(len(plan.a), float(question.N))
+    if not question.budget:
+        return N, None, None
+    D = question.budget / plan.model.flops(N) - question.served / 3
+    return N, D, None if D[0] > 0 else "serving this size takes more than the budget"
 
 
 class _Teller:
@@ -331,16 +361,31 @@ def _quantile(values, share):
     return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
-def _training(plan, N):
-    """Everything of the best training of sizes ``N``: arrays (R,) by name, None where a road tells none."""
-    ln_x, loss = plan.best(N)
-    D, B = plan.tokens(ln_x, loss), plan.batch(loss)
+def _training(plan, N, D=None):
+    """Everything of training sizes ``N`` on ``D`` tokens, or for as long as they are the best: arrays (R,) by
+    name, None where a road tells none."""
+    ln_x, loss = plan.best(N) if D is None else plan.trained(N, D)
+    D, B = plan.tokens(ln_x, loss) if D is None else D, plan.batch(loss)
     found = {"N": N, "D": D, "C": plan.model.flops(N) * D}
     if B is not None:
         found["S"] = D / B
-    found = {name: np.where(np.isinf(N), np.inf, values) for name, values in found.items()}
+    endless = np.isinf(N) | np.isinf(found["C"])
+    found = {name: np.where(endless, np.inf, values) for name, values in found.items()}
     served = plan.model.flops(N) * plan.question.served / 3
     return {"S": None} | found | {"B": B, "loss": loss, "B_crit": plan.critical(loss), "served": served}
+
+
+def _planned(plan, tell, found):
+    """What the size that the fit tells comes to, in every draw."""
+    N = np.full(len(plan.a), found["N"][0])
+    told = {
+        "loss": tell(plan.trained(N, np.full(len(N), found["D"][0]))[1]),
+        "converged": tell(plan.E + plan.of_size(N)),
+    }
+    if plan.question.N is None or not plan.question.budget:
+        return told
+    best = _training(plan, N)
+    return told | {"is_best": {"C": tell(best["C"]), "loss": tell(best["loss"])}}
 
 
 def _rates(rule, found):
@@ -363,13 +408,15 @@ def _rates(rule, found):
 
 
 def _money(tell, found, question):
-    """Seconds, device-hours and price of the training, as far as the question tells the devices."""
+    """Seconds, device-hours and price of the training, and the price of serving, as far as the question tells
+    devices and price."""
     if not question.flops:
         return {}
-    seconds = found["C"] / (question.devices * question.flops)
-    hours = found["C"] / question.flops / 3600
-    told = {"seconds": tell(seconds), "device_hours": tell(hours)}
-    return told | ({"price": tell(hours * question.price)} if question.price is not None else {})
+    hours, served = (found[name] / question.flops / 3600 for name in ("C", "served"))
+    told = {"seconds": tell(3600 * hours / question.devices), "device_hours": tell(hours)}
+    if question.price is not None:
+        told |= {"price": tell(hours * question.price), "serving": tell(served * question.price)}
+    return told
 
 
 def _sizes(plan, tell, found):
@@ -432,15 +479,3 @@ def _shapes(plan, known, tell, found):
             shape | {"N": N, "flops_per_token": f, "D": float(D) if D > 0 else None, "loss": tell(loss)}
         )
     return told
-
-
-def _at_budget(plan, tell, N):
-    """Loss and tokens of a given size with the whole of a budget."""
-    D = plan.question.budget / plan.model.flops(N) - plan.question.served / 3
-    loss = plan.trained(N, D)[1]
-    return {"D": tell(np.where(D > 0, D, np.nan)), "loss": tell(loss)}
-
-
-def _ratio(number, reached):
-    """How many times what the largest run reached; None where either is unknown."""
-    return number["value"] / reached if reached and number else None

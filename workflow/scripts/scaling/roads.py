@@ -30,16 +30,17 @@ def known(study, runs, fits, draws):
     ``study`` is study.json, ``runs`` are rows of the table, ``fits`` reports by law, ``draws`` {law: {column:
     (R,)}}, those of NEEDS that the study has.
     """
-    roads, missing = [], {}
+    roads, missing, text = [], {}, _text(study["config"])
+    ended = [run for run in runs if run["status"] != "diverged" and finite(run["test_loss"])]
     for law, x in ROADS:
-        for convention in ("6N", "6N_total"):
+        # without a vocabulary nobody knows how many embeddings a planned size has
+        for convention in ("6N", "6N_total") if text else ("6N",):
             try:
                 roads.append(_road(allocation.Study(runs, fits, draws), law, x, convention))
             except allocation.Missing as reason:
                 if convention == "6N":
                     missing[law] = str(reason)
-    counted = [name for name in ("6N", "head", "attention") if _reached(runs, name)]
-    text = _text(study["config"])
+    counted = [name for name in ("6N", "head", "attention") if _reached(ended, name)]
     return {
         "study": study["study"],
         "interval": INTERVAL,
@@ -50,12 +51,10 @@ def known(study, runs, fits, draws):
         "countings": {name: CONVENTIONS[name].words for name in (counted if text else counted[:1])},
         "learning_rate": _rule(study["config"]),
         "reached": {
-            "C": {name: _reached(runs, name) for name in counted},
-            "N": max(run["N"] for run in runs),
-            "D": max(run["tokens"] for run in runs),
-            "loss": min(
-                (run["best_test_loss"] for run in runs if finite(run["best_test_loss"])), default=None
-            ),
+            "C": {name: _reached(ended, name) for name in counted},
+            "N": max((run["N"] for run in ended), default=None),
+            "D": max((run["tokens"] for run in ended), default=None),
+            "loss": min((run["test_loss"] for run in ended), default=None),
         },
         "versions": versions("numpy"),
     }
@@ -80,6 +79,8 @@ def _road(study, law, x, convention):
         if x == "S_min":
             columns |= {"of_loss": 1 / values["alpha_B"], "ln_B": np.log(values["B_star"])}
     kept = np.isfinite(np.array(list(columns.values()))).all(0)
+    if not kept[0]:
+        raise allocation.Missing(f"{law}: its fit has a number that is not finite")
     return {
         "name": law if convention == "6N" else f"{law} {convention}",
         "law": law,

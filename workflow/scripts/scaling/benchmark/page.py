@@ -190,7 +190,7 @@ def opened(path, browser):
     """
     script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
     browser.get(Path(path).resolve().as_uri())
-    charts = browser.execute_script("return document.querySelectorAll('figure > .downloads').length")
+    charts = browser.execute_script("return document.querySelectorAll('#explorer, figure > .packed').length")
     try:
         WebDriverWait(browser, PATIENCE).until(
             lambda driver: driver.execute_script("return Object.keys(seen.drawn).length") >= charts

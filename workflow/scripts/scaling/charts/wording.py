@@ -11,7 +11,7 @@ def significant(value, digits=3):
     """A number rounded to significant ``digits``, never in exponent form: 0.0709, 3.26, 1190."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
+    places = digits - 1 - math.floor(math.log10(abs(float(f"{value:.{digits}g}"))))
     return f"{round(value, places):.{max(places, 0)}f}"
 
 

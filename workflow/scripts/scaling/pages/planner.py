@@ -124,22 +124,29 @@ def text(known, asked, found, as_json=False):
         return json.dumps({"question": vars(asked), "answer": found}, indent=2)
     road = next(road for road in known["roads"] if road["name"] == asked.road)
     lines = [f"{_asked(asked)}, by {road['formula']}", *_trust_lines(known, road, found, asked), ""]
-    lines += _table(["", "", f"{wording.percent(known['interval'])} interval"], _best(road, asked, found))
+    if found["reason"]:
+        return "\n".join([*lines, f"There is no such plan: {found['reason']}."])
+    lines += _table(["", "", f"{wording.percent(known['interval'])} interval"], _best(asked, found))
     if asked.served:
-        lines += [
-            "",
-            f"Serving {_count(asked.served)} tokens is counted in, at a third of training's FLOPs each.",
-        ]
-    if found["sizes"]:
-        heads = ["size", "N", "tokens", "loss", "worse by", "compute to the same loss"]
-        lines += ["", "Another size, at the same compute:", *_table(heads, map(_size, found["sizes"]))]
+        line = f"Serving {_count(asked.served)} tokens costs a third of training's FLOPs each."
+        lines += ["", line]
+    heads = ["size", "N", "tokens", "loss", "worse by", "compute to the same loss"]
+    lines += ["", "Another size, at the same compute:", *_table(heads, map(_size, found["sizes"]))]
     if found["batches"]:
         heads = ["batch / B_crit", "B", "steps", "steps ×", "compute ×"]
         lines += ["", "Another batch, to the same loss:", *_table(heads, map(_batch, found["batches"]))]
+        lines += [f"  {measured(road, found)}"]
     if found["shapes"]:
         heads = ["n_layer", "d_model", "n_head", "N", "tokens", "loss"]
         lines += ["", "Shapes, at the same compute:", *_table(heads, map(_shape, found["shapes"]))]
     return "\n".join(lines)
+
+
+def measured(road, found):
+    """Between which losses the critical batch was measured, and where the plan is."""
+    low, high = (wording.significant(loss) for loss in road["critical_losses"])
+    loss = wording.significant(found["best"]["loss"]["value"])
+    return f"B_crit was measured at losses of {low} to {high}; this plan's is {loss}."
 
 
 def _asked(asked):
@@ -153,21 +160,19 @@ def _asked(asked):
 
 def _trust_lines(known, road, found, asked):
     told = trust(road)
-    counted = f"{known['countings'][asked.counting]}; {road['counted']} in the law"
-    yield f"  counted:   {counted}"
+    yield f"  counted:   {known['countings'][asked.counting]}; {road['counted']} in the law"
     yield f"  the fit:   {told['certificate']}; {told['data']}"
     yield f"  forecast:  of the largest tenth of compute {told['forecast']}"
-    yield f"  distance:  {distance(found['beyond'])}"
+    if not found["reason"]:
+        yield f"  distance:  {distance(found['beyond'])}"
 
 
 def distance(beyond):
     """How far from the study's runs an answer is, in words."""
-    words = {"C": "compute", "N": "size", "D": "tokens"}
+    words = {"C": "most compute", "N": "largest size", "D": "most tokens"}
     told = [f"{_times(beyond[name])} the {what}" for name, what in words.items() if beyond[name]]
-    if not told:
-        return "unknown"
     place = "beyond" if any((beyond[name] or 0) > 1 for name in words) else "within"
-    return f"{place} the largest run: {', '.join(told)}"
+    return f"{place} the study's runs: {', '.join(told)} of any run"
 
 
 def _times(ratio):
@@ -176,30 +181,28 @@ def _times(ratio):
     return f"{wording.scientific(ratio, 2)} times"
 
 
-def _best(road, asked, found):
-    best, money = found["best"], found["money"]
+def _best(asked, found):
+    best, planned, money = (found[name] for name in ("best", "planned", "money"))
+    of_best = planned.get("is_best", {})
     rows = [
-        ("N", "parameters", best["N"], _count),
-        ("D", "tokens", best["D"], _count),
-        ("B", "tokens per step", best.get("B"), _count),
-        ("S", "steps", best.get("S"), _count),
-        ("learning rate", "", best.get("learning_rate"), wording.readable),
-        ("loss", "nats per token", best["loss"], wording.significant),
-        ("loss of N without end", "nats per token", found["converged"], wording.significant),
-        ("training", "FLOPs", best["C"], wording.readable),
-        ("serving", "FLOPs", best["served"] if asked.served else None, wording.readable),
-        ("wall time", "", money.get("seconds"), _duration),
-        ("device-hours", "", money.get("device_hours"), _count),
-        ("price", "", money.get("price"), _count),
+        ("N, parameters", best["N"], _count),
+        ("D, tokens", best["D"], _count),
+        ("B, tokens per step", best.get("B"), _count),
+        ("S, steps", best.get("S"), _count),
+        ("learning rate", best.get("learning_rate"), wording.readable),
+        ("loss, nats per token", best["loss"], wording.significant),
+        ("loss of just this size and compute", planned["loss"], wording.significant),
+        ("loss of this size without end", planned["converged"], wording.significant),
+        ("training, FLOPs", best["C"], wording.readable),
+        ("serving, FLOPs", best["served"] if asked.served else None, wording.readable),
+        ("wall time of training", money.get("seconds"), _duration),
+        ("device-hours of training", money.get("device_hours"), _count),
+        ("price of training", money.get("price"), _count),
+        ("price of serving", money.get("serving") if asked.served else None, _count),
+        ("the size is best for, FLOPs", of_best.get("C"), wording.readable),
+        ("and then its loss is", of_best.get("loss"), wording.significant),
     ]
-    if found["at_budget"]:
-        rows += [
-            ("with the budget", "tokens", found["at_budget"]["D"], _count),
-            ("with the budget", "loss", found["at_budget"]["loss"], wording.significant),
-        ]
-    for name, unit, number, write in rows:
-        if number is not None or name in ("N", "D", "loss"):
-            yield [f"{name}{f', {unit}' if unit else ''}", *_number(number, write)]
+    return [[name, *_number(number, write)] for name, number, write in rows if number is not None]
 
 
 def _number(number, write):
@@ -215,23 +218,27 @@ def _number(number, write):
 
 
 def _size(row):
-    worse = _number(row["worse"], lambda value: wording.signed(value, 3))
-    return [
-        f"× {row['times']:g}", _count(row["N"]), _count(row["D"]) if row["D"] else "none left",
-        _number(row["loss"], wording.significant)[0], f"{worse[0]} ({worse[1]})" if worse[1] else "–",
-        _number(row["compute"], wording.significant)[0],
-    ]  # fmt: skip
+    tokens = _count(row["D"]) if row["D"] else "none left"
+    worse = _both(row["worse"], lambda value: wording.signed(value, 3))
+    others = [_both(row[name], wording.significant) for name in ("loss", "compute")]
+    return [f"× {row['times']:g}", _count(row["N"]), tokens, others[0], worse, others[1]]
 
 
 def _batch(row):
-    told = [_number(row[name], write)[0] for name, write in (("B", _count), ("S", _count))]
-    return [f"{row['times']:g}", *told, *(wording.significant(row[n]["value"]) for n in ("steps", "compute"))]
+    ratios = [wording.significant(row[name]["value"]) for name in ("steps", "compute")]
+    return [f"{row['times']:g}", *(_both(row[name], _count) for name in ("B", "S")), *ratios]
 
 
 def _shape(row):
     tokens = _count(row["D"]) if row["D"] else "none left"
     sizes = [f"{row[name]:,}" for name in ("n_layer", "d_model", "n_head")]
-    return [*sizes, _count(row["N"]), tokens, _number(row["loss"], wording.significant)[0]]
+    return [*sizes, _count(row["N"]), tokens, _both(row["loss"], wording.significant)]
+
+
+def _both(number, write):
+    """A number and its interval as one text."""
+    value, interval = _number(number, write)
+    return f"{value}, {interval}" if interval else value
 
 
 def _count(value):

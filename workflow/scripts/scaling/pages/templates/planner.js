@@ -82,7 +82,7 @@ const planner = (() => {
     const batch = (loss) => {
       if (road.x === "D") return null;
       if (road.x === "S") return road.batch;
-      return question.B ?? question.times * critical(loss);
+      return question.times * critical(loss);
     };
     const tokens = (y, loss) => {
       const x = Math.exp(y);
@@ -194,19 +194,25 @@ const planner = (() => {
     return rule.most ? Math.min(found, rule.most) : found;
   }
 
-  function training(draw, model, question, rule, N) {
-    const [y, loss] = draw.best(N);
-    const [D, B] = [draw.tokens(y, loss), draw.batch(loss)];
-    const far = N === Infinity;
+  // everything of training a size on D tokens, or for as long as it is the best
+  function training(draw, model, question, rule, N, D = null) {
+    let [y, loss] = [null, null];
+    if (D === null) {
+      [y, loss] = draw.best(N);
+      D = draw.tokens(y, loss);
+    } else loss = draw.trained(N, D);
+    const B = draw.batch(loss);
+    const C = model.flops(N) * D;
+    const endless = N === Infinity || C === Infinity;
     return {
-      N,
-      D: far ? N : D,
-      C: far ? N : model.flops(N) * D,
-      S: B === null ? null : far ? N : D / B,
+      N: endless ? Infinity : N,
+      D: endless ? Infinity : D,
+      C: endless ? Infinity : C,
+      S: B === null ? null : endless ? Infinity : D / B,
       B,
       loss,
       B_crit: draw.critical(loss),
-      served: (model.flops(N) * (question.served || 0)) / 3,
+      served: (model.flops(N) * question.served) / 3,
       learning_rate: rate(rule, N, B),
     };
   }
@@ -214,12 +220,30 @@ const planner = (() => {
   // draws of a road by what is asked of it, so that each new budget costs no new search for branches
   let kept = {};
   function drawsOf(known, road, model, question) {
-    const key = JSON.stringify([road.name, question.counting, question.times, question.B, question.served]);
+    const key = JSON.stringify([road.name, question.counting, question.times, question.served]);
     if (kept.key !== key || kept.road !== road) {
       const draws = Array.from(road.columns.a, (_, r) => drawOf(road, r, model, question));
       kept = { key, road, draws };
     }
     return kept.draws;
+  }
+
+  const EMPTY = {
+    best: {}, planned: {}, money: {}, sizes: [], batches: [], shapes: [], beyond: { C: null, N: null, D: null },
+  };
+
+  // sizes to train, tokens where a size and a budget are given, and why there is no answer, or null
+  function choice(draws, model, question) {
+    if (question.N == null) {
+      const sizes = draws.map((draw) => draw.optimum(question.budget, question.loss));
+      if (Number.isFinite(sizes[0])) return [sizes, null, null];
+      if (question.loss == null) return [sizes, null, "no size is best for this budget by the fit"];
+      return [sizes, null, `${sizes[0] === Infinity ? "no" : "every"} size gets below this loss by the fit`];
+    }
+    const sizes = draws.map(() => question.N);
+    if (!question.budget) return [sizes, null, null];
+    const D = question.budget / model.flops(question.N) - question.served / 3;
+    return [sizes, D, D > 0 ? null : "serving this size takes more than the budget"];
   }
 
   function answer(known, asked) {
@@ -229,25 +253,33 @@ const planner = (() => {
     const draws = drawsOf(known, road, model, question);
     const tell = teller(road);
     const told = (of) => tell(draws.map(of));
-    const sizes = question.N != null ? draws.map(() => question.N) : draws.map((draw) => draw.optimum(question.budget, question.loss));
-    const found = draws.map((draw, r) => training(draw, model, question, known.learning_rate, sizes[r]));
-    const answered = Number.isFinite(sizes[0]);
+    let [sizes, D, reason] = choice(draws, model, question);
+    const trainingOf = (r, tokens) => training(draws[r], model, question, known.learning_rate, sizes[r], tokens);
+    const found = draws.map((_, r) => trainingOf(r, D));
+    if (!reason && !Number.isFinite(found[0].C)) reason = "it takes endless compute by the fit";
+    if (reason) return { reason, ...EMPTY };
     const best = {};
     for (const name of Object.keys(found[0]))
       if (found[0][name] !== null && !(name === "learning_rate" && known.learning_rate?.B && found[0].B === null))
         best[name] = told((_, r) => found[r][name]);
     const whole = found[0].C + found[0].served;
-    const rows = answered ? sizesAbout(draws, model, question, tell, sizes[0], whole, TIMES) : [];
-    if (answered && question.loss == null) best.loss = rows.find((row) => row.times === 1).loss;
-    const beyond = (name, reached) => (reached && best[name] ? best[name].value / reached : null);
+    const planned = {
+      loss: told((draw) => draw.trained(sizes[0], found[0].D)),
+      converged: told((draw) => draw.E + draw.ofSize(sizes[0])),
+    };
+    if (question.N != null && question.budget) {
+      const free = draws.map((_, r) => trainingOf(r, null));
+      planned.is_best = { C: told((_, r) => free[r].C), loss: told((_, r) => free[r].loss) };
+    }
+    const beyond = (name, reached) => (reached ? best[name].value / reached : null);
     return {
+      reason: null,
       best,
-      converged: told((draw, r) => draw.E + draw.ofSize(sizes[r])),
+      planned,
       money: moneyOf(told, found, question),
-      sizes: rows,
-      batches: answered && road.x === "S_min" ? batchesAbout(told, found) : [],
-      shapes: answered && known.text ? shapesOf(draws, model, question, tell, sizes[0], whole) : [],
-      at_budget: question.N != null && question.budget ? atBudget(draws, model, question, tell) : null,
+      sizes: sizesAbout(draws, model, question, tell, sizes[0], whole, TIMES),
+      batches: road.x === "S_min" ? batchesAbout(told, found) : [],
+      shapes: known.text ? shapesOf(draws, model, question, tell, sizes[0], whole) : [],
       beyond: {
         C: beyond("C", known.reached.C[question.counting]),
         N: beyond("N", known.reached.N),
@@ -259,10 +291,13 @@ const planner = (() => {
   function moneyOf(told, found, { flops, devices, price }) {
     if (!flops) return {};
     const money = {
-      seconds: told((_, r) => found[r].C / (devices * flops)),
+      seconds: told((_, r) => found[r].C / flops / devices),
       device_hours: told((_, r) => found[r].C / flops / 3600),
     };
-    if (price != null) money.price = told((_, r) => (found[r].C / flops / 3600) * price);
+    if (price != null) {
+      money.price = told((_, r) => (found[r].C / flops / 3600) * price);
+      money.serving = told((_, r) => (found[r].served / flops / 3600) * price);
+    }
     return money;
   }
 
@@ -306,14 +341,6 @@ const planner = (() => {
     });
   }
 
-  function atBudget(draws, model, question, tell) {
-    const D = question.budget / model.flops(question.N) - question.served / 3;
-    return {
-      D: tell(draws.map(() => (D > 0 ? D : NaN))),
-      loss: tell(draws.map((draw) => draw.trained(question.N, D))),
-    };
-  }
-
   // lines for the charts: sizes at a finer grid, and the best loss from one budget to another
   function sizesLine(known, asked, best, whole) {
     const question = { times: 1, served: 0, ...asked };
@@ -323,20 +350,32 @@ const planner = (() => {
     return sizesAbout(drawsOf(known, road, model, question), model, question, teller(road), best, whole, times);
   }
 
+  // by sizes, of which compute and loss of the best training are known at once, with lines between them
   function frontierLine(known, asked, from, to) {
     const question = { times: 1, served: 0, ...asked };
     const road = known.roads.find((one) => one.name === question.road);
-    const draws = drawsOf(known, road, modelOf(question.counting, known.text), question);
+    const model = modelOf(question.counting, known.text);
+    const draws = drawsOf(known, road, model, question);
     const tell = teller(road);
     const points = 21;
-    return Array.from({ length: points }, (_, i) => {
-      const budget = from * (to / from) ** (i / (points - 1));
-      const losses = draws.map((draw) => {
-        const N = draw.optimum(budget, null);
-        return Number.isNaN(N) ? NaN : draw.best(N)[1];
+    const budgets = Array.from({ length: points }, (_, i) => from * (to / from) ** (i / (points - 1)));
+    const losses = draws.map((draw) => {
+      const [low, high] = [from, to].map((budget) => Math.log(draw.optimum(budget, null)));
+      const [x, y] = [[], []];
+      for (let i = 0; i < points; i += 1) {
+        const N = Math.exp(low + ((high - low) * i) / (points - 1));
+        const [at, loss] = draw.best(N);
+        x.push(draw.compute(N, draw.tokens(at, loss)));
+        y.push(loss);
+      }
+      let i = 0;
+      return budgets.map((budget) => {
+        while (i < points - 2 && x[i + 1] < budget) i += 1;
+        const share = Math.log(budget / x[i]) / Math.log(x[i + 1] / x[i]);
+        return y[i] * (y[i + 1] / y[i]) ** share;
       });
-      return { budget, loss: tell(losses) };
     });
+    return budgets.map((budget, i) => ({ budget, loss: tell(losses.map((draw) => draw[i])) }));
   }
 
   return { answer, sizesLine, frontierLine, near };

@@ -51,13 +51,19 @@
 
   // --- the question ---------------------------------------------------------------------------------------
 
-  const given = (name) => form.elements[name].value.trim().replaceAll(",", "").replaceAll("_", "");
+  // commas stand between thousands or nowhere: what 1,80 means depends on who types it
+  const PLAIN = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+  const GROUPED = /^\d{1,3}(,\d{3})+(\.\d+)?$/;
+  function parsed(text) {
+    if (GROUPED.test(text)) return Number(text.replaceAll(",", ""));
+    return PLAIN.test(text) ? Number(text) : NaN;
+  }
   class Wrong extends Error {}
   function number(name, { least = 0, most = Infinity, optional = false, zero = false } = {}) {
     const field = form.elements[name];
-    const text = given(name);
-    const value = Number(text);
-    const fine = text !== "" && Number.isFinite(value) && (zero ? value >= least : value > least) && value <= most;
+    const text = field.value.trim();
+    const value = parsed(text);
+    const fine = Number.isFinite(value) && (zero ? value >= least : value > least) && value <= most;
     const empty = optional && text === "";
     field.setAttribute("aria-invalid", String(!fine && !empty));
     if (!fine && !empty) {
@@ -68,21 +74,25 @@
     return empty ? null : value;
   }
 
+  // whether the law knows a critical batch
+  const critical = () => known.roads.find((one) => one.name === form.elements.road.value).x === "S_min";
+
   function question() {
     const ask = form.elements.ask.value;
-    const flops = number("peak") * (number("utilisation", { most: 100 }) / 100);
+    for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    const flops = number("peak", { most: 1e20 }) * (number("utilisation", { most: 100 }) / 100);
     const asked = {
       road: form.elements.road.value,
       counting: form.elements.counting.value,
-      times: number("times"),
-      served: ask === "loss" ? 0 : number("served", { zero: true }),
+      times: critical() ? number("times") : 1,
+      served: number("served", { zero: true }),
       devices: number("devices"),
       flops,
-      price: number("price", { optional: true, zero: true }),
+      price: number("price", { optional: true }),
     };
     if (ask === "loss") return { ...asked, loss: number("loss", { most: 100 }) };
-    const unit = { flops: 1, "pf-days": 8.64e19, hours: 3600 * asked.devices * flops }[form.elements.unit.value];
-    asked.budget = number("budget") * unit;
+    asked.budget = number("budget") * unitOf();
+    if (!(asked.budget < 1e40)) throw new Wrong("amount: more than 1e40 FLOPs, expected a smaller budget.");
     return ask === "size" ? { ...asked, N: number("N", { most: 1e20 }) } : asked;
   }
 
@@ -91,7 +101,7 @@
     if (known.study !== "default") parts.push(`--planner results/studies/${known.study}/planner.json`);
     const options = {
       budget: asked.budget, loss: asked.loss, size: asked.N, law: asked.road, counting: asked.counting,
-      batch: asked.times, served: asked.served, devices: asked.devices, accelerator: given("peak"),
+      batch: critical() ? asked.times : null, served: asked.served, devices: asked.devices, accelerator: number("peak"),
       utilisation: asked.flops / number("peak"), price: asked.price,
     };
     for (const [name, value] of Object.entries(options))
@@ -140,53 +150,53 @@
   }
 
   function bestRows(asked, found) {
-    const { best, money, at_budget: budget } = found;
+    const { best, planned, money } = found;
     const rows = [
       ["size N, parameters", best.N, count],
       ["tokens D", best.D, count],
       ["batch B, tokens", best.B, count],
       ["steps S", best.S, count],
       ["peak learning rate", best.learning_rate, readable],
-      [asked.N != null ? "loss where this size is the best, nats per token" : "loss, nats per token", best.loss, significant],
-      ["loss of this size trained without end", found.converged, significant],
+      ["loss, nats per token", best.loss, significant],
+      ["loss of just this size and compute", planned.loss, significant],
+      ["loss of this size, trained without end", planned.converged, significant],
       ["training compute, FLOPs", best.C, readable],
-      ["serving compute, FLOPs", asked.served ? best.served : undefined, readable],
-      ["wall time", money.seconds, duration],
-      ["device-hours", money.device_hours, count],
-      ["price", money.price, count],
+      ["serving compute, FLOPs", asked.served ? best.served : null, readable],
+      ["wall time of training", money.seconds, duration],
+      ["device-hours of training", money.device_hours, count],
+      ["price of training", money.price, count],
+      ["price of serving", asked.served ? money.serving : null, count],
+      ["compute for which this size is the best, FLOPs", planned.is_best?.C, readable],
+      ["and its loss then", planned.is_best?.loss, significant],
     ];
-    if (budget) rows.push(["tokens with the whole budget", budget.D, count], ["loss with the whole budget", budget.loss, significant]);
-    return rows.filter(([, value]) => value !== undefined).map(([name, value, write]) => [name, ...told(value, write)]);
+    return rows.filter(([, value]) => value).map(([name, value, write]) => [name, ...told(value, write)]);
   }
 
   function distance({ beyond }) {
-    const words = { C: "compute", N: "size", D: "tokens" };
+    const words = { C: "most compute", N: "largest size", D: "most tokens" };
     const parts = Object.entries(words).filter(([name]) => beyond[name]).map(([name, what]) => `${times(beyond[name])} the ${what}`);
-    if (!parts.length) return "How far this is from the study's runs is not known.";
     const far = Object.keys(words).some((name) => beyond[name] > 1);
-    return `${far ? "Extrapolation beyond" : "Within the range of"} the largest run: ${parts.join(", ")}.`;
+    return `${far ? "Extrapolation beyond" : "Within the range of"} the study's runs: ${parts.join(", ")} of any run.`;
   }
 
   function summary(asked, found) {
-    const { best, money } = found;
-    if (!best.N) return "By this law there is no such plan: the loss is below what any size reaches, or no size is best.";
+    const { best, planned, money } = found;
+    if (found.reason) return `There is no such plan: ${found.reason}.`;
     const of = (number, write) => told(number, write)[0];
     const time = money.seconds ? ` It takes ${of(money.seconds, duration)} on these devices.` : "";
+    const serving = asked.served ? `, and ${of(best.served, readable)} to serve` : "";
     if (asked.loss != null)
-      return `A loss of ${asked.loss} costs ${of(best.C, readable)} FLOPs: N ${of(best.N, count)} on ${of(best.D, count)} tokens.${time}`;
-    if (asked.N != null) {
-      const end = found.at_budget?.loss ? ` With the whole budget it reaches ${of(found.at_budget.loss, significant)}.` : " The budget does not even serve it.";
-      return `N ${count(asked.N)} is the best size for ${of(best.C, readable)} FLOPs, at a loss of ${of(best.loss, significant)}.${end}`;
-    }
-    return `N ${of(best.N, count)} on ${of(best.D, count)} tokens reaches a loss of ${of(best.loss, significant)} nats per token.${time}`;
+      return `A loss of ${asked.loss} costs ${of(best.C, readable)} FLOPs${serving}: N ${of(best.N, count)} on ${of(best.D, count)} tokens.${time}`;
+    return `N ${of(best.N, count)} on ${of(best.D, count)} tokens reaches a loss of ${of(planned.loss, significant)} nats per token.${time}`;
   }
 
   function show(asked, found) {
     const road = known.roads.find((one) => one.name === asked.road);
     at("planner-summary").textContent = summary(asked, found);
     const far = at("planner-distance");
-    far.textContent = found.best.N ? distance(found) : "";
-    far.classList.toggle("far", (found.beyond.C ?? 0) > 1 || (found.beyond.N ?? 0) > 1);
+    far.textContent = found.reason ? "" : distance(found);
+    far.hidden = Boolean(found.reason);
+    far.classList.toggle("far", Object.values(found.beyond).some((ratio) => ratio > 1));
     const words = trust[asked.road];
     at("planner-trust").replaceChildren(
       ...[["The fit", words.certificate], ["Its forecast of the largest tenth of compute", words.forecast], ["Its data", words.data]].map(
@@ -197,7 +207,7 @@
         }
       )
     );
-    fill(at("planner-best"), null, bestRows(asked, found));
+    fill(at("planner-best"), null, found.reason ? [] : bestRows(asked, found));
     fill(
       at("planner-shapes"),
       ["layers × width", "heads", "d_ff", "N", "tokens", "loss"],
@@ -223,7 +233,7 @@
       ])
     );
     at("planner-batches-note").textContent = found.batches.length
-      ? "All to the same loss with the same size, by S = S_min (1 + B_crit / B): where a larger batch takes no longer for a step, wall time goes with the steps, and the price with the compute."
+      ? `All to the same loss with the same size, by S = S_min (1 + B_crit / B): where a larger batch takes no longer for a step, wall time goes with the steps, and the price with the compute. B_crit was measured at losses of ${road.critical_losses.map((loss) => significant(loss)).join(" to ")}; this plan's is ${significant(found.best.loss.value)}.`
       : road.x === "S"
         ? `What a larger batch buys needs B_crit(L), which this law does not know: its steps are those of batches of ${count(road.batch)} tokens.`
         : "What a larger batch buys needs B_crit(L), which this law does not know.";
@@ -239,13 +249,13 @@
 
   function reachSpec(asked, found) {
     const reached = known.reached.C[asked.counting];
-    const whole = found.best.C.value + (found.best.served?.value ?? 0);
+    const whole = found.best.C.value + found.best.served.value;
     const rows = planner
       .frontierLine(known, { ...asked, budget: undefined, loss: undefined, N: undefined }, Math.min(reached, whole) / 100, Math.max(reached, whole))
       .filter((row) => row.loss)
       .map((row) => ({ x: row.budget / PF_DAY, ...band(row.loss) }));
-    const plan = [{ x: whole / PF_DAY, ...band(found.at_budget?.loss ?? found.best.loss) }];
-    if (found.at_budget) plan[0].x = asked.budget / PF_DAY;
+    if (!rows.length || !reached) return null;
+    const plan = [{ x: whole / PF_DAY, ...band(found.best.loss) }];
     const y = { scale: { type: "log", nice: false }, axis: { title: "test loss (nats per token)", format: ".3~g" } };
     const x = axis("x", "compute (PF-days)");
     x.axis.format = ".0e";
@@ -268,14 +278,16 @@
   }
 
   function sizesSpec(asked, found) {
-    const whole = found.best.C.value + (found.best.served?.value ?? 0);
+    const whole = found.best.C.value + found.best.served.value;
     const rows = planner.sizesLine(known, asked, found.best.N.value, whole).filter((row) => row.worse).map((row) => ({ N: row.N, ...band(row.worse) }));
     const y = { axis: { title: "nats worse than the best size" } };
     const x = axis("N", "size N (parameters)");
     x.axis.format = "~s";
-    const shapes = found.shapes.filter((shape) => shape.loss).map((shape) => ({ N: shape.N, y: shape.loss.value - found.best.loss.value, shape: `${shape.n_layer} × ${shape.d_model}` }));
+    const [least, most] = [rows[0], rows[rows.length - 1]];
+    if (!least) return null;
+    const shapes = found.shapes.filter((shape) => shape.loss).map((shape) => ({ N: shape.N, y: shape.loss.value - found.planned.loss.value, shape: `${shape.n_layer} × ${shape.d_model}` }));
     return {
-      description: `How many nats worse other sizes are than N ${count(found.best.N.value)} with the same compute.`,
+      description: `How many nats worse other sizes are than N ${count(found.best.N.value)} with the same compute: ${significant(least.y)} at N ${count(least.N)}, ${significant(most.y)} at N ${count(most.N)}.`,
       height: 250,
       layer: [
         { data: { values: rows }, mark: { type: "area", style: "band" }, encoding: { x, y: { field: "low", type: "quantitative", ...y }, y2: { field: "high" } } },
@@ -298,15 +310,19 @@
     }
   }
 
+  const CAPTIONS = {
+    "planner-reach": "The best loss by the chosen law against compute, with its interval. The dashed line is the most compute of any run: right of it nothing was measured.",
+    "planner-sizes-chart": "The same compute spent on another size: a smaller one sees more tokens, a larger one fewer. The band is the interval of the difference.",
+  };
   function draw(asked, found) {
     specs.clear();
-    const shown = Boolean(found.best.N && found.best.loss);
-    for (const id of ["planner-reach", "planner-sizes-chart"]) at(id).hidden = !shown;
-    if (!shown) return;
-    specs.set("planner-reach", reachSpec(asked, found));
-    specs.set("planner-sizes-chart", sizesSpec(asked, found));
-    at("planner-reach").querySelector("figcaption").textContent = "The best loss by the chosen law against compute, with its interval. The dashed line is the study's largest run: right of it nothing was measured.";
-    at("planner-sizes-chart").querySelector("figcaption").textContent = "The same compute spent on another size: a smaller one sees more tokens, a larger one fewer. The band is the interval of the difference.";
+    const makers = { "planner-reach": reachSpec, "planner-sizes-chart": sizesSpec };
+    for (const [id, make] of Object.entries(makers)) {
+      const spec = found.reason ? null : make(asked, found);
+      at(id).hidden = !spec;
+      at(id).querySelector("figcaption").textContent = CAPTIONS[id];
+      if (spec) specs.set(id, spec);
+    }
     drawn = drawn.then(render);
   }
   let drawn = Promise.resolve();
@@ -320,31 +336,35 @@
       part.hidden = !used;
       part.disabled = !used;
     }
-    const road = known.roads.find((one) => one.name === form.elements.road.value);
-    form.querySelector("[data-critical]").hidden = road.x !== "S_min";
+    form.querySelector("[data-critical]").hidden = !critical();
   }
 
-  const KEPT = ["ask", "budget", "unit", "served", "loss", "N", "peak", "devices", "utilisation", "price", "road", "counting", "times"];
+  const KEPT = ["ask", "budget", "unit", "served", "loss", "N", "accelerator", "peak", "devices", "utilisation", "price", "road", "counting", "times"];
   const START = "#plan?";
   function remember() {
-    const kept = new URLSearchParams(KEPT.map((name) => [name, form.elements[name].value]));
+    const { accelerator } = form.elements;
+    const value = (name) => (name === "accelerator" ? accelerator.selectedOptions[0].text : form.elements[name].value);
+    const kept = new URLSearchParams(KEPT.map((name) => [name, value(name)]));
     history.replaceState(null, "", `${START}${kept}`);
   }
   function recall() {
     if (!location.hash.startsWith(START)) return false;
-    for (const [name, value] of new URLSearchParams(location.hash.slice(START.length)))
-      if (KEPT.includes(name)) {
-        const before = form.elements[name].value;
-        form.elements[name].value = value;
-        if (form.elements[name].value !== value) form.elements[name].value = before;
+    for (const [name, value] of new URLSearchParams(location.hash.slice(START.length))) {
+      if (!KEPT.includes(name)) continue;
+      const field = form.elements[name];
+      if (name === "accelerator") field.selectedIndex = Math.max(0, [...field.options].findIndex(({ text }) => text === value));
+      else if (field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value)) {
+        const before = field.value;
+        field.value = value;
+        if (name === "ask" && field.value !== value) field.value = before;
       }
-    form.elements.accelerator.value = form.elements.peak.value;
-    if (form.elements.accelerator.selectedIndex < 0) form.elements.accelerator.value = "";
+    }
     return true;
   }
 
   function update() {
     adapt();
+    unit = unitOf();
     const wrong = at("planner-wrong");
     try {
       const asked = question();
@@ -361,10 +381,18 @@
     }
   }
 
+  const unitOf = () => ({ flops: 1, "pf-days": PF_DAY, hours: 36 * parsed(form.elements.devices.value) * parsed(form.elements.peak.value) * parsed(form.elements.utilisation.value) })[form.elements.unit.value];
+  let unit = unitOf();
+  // another unit leaves the budget as it is
+  form.elements.unit.addEventListener("input", () => {
+    const amount = (parsed(form.elements.budget.value) * unit) / unitOf();
+    if (Number.isFinite(amount)) form.elements.budget.value = String(Number(amount.toPrecision(3)));
+  });
   let waiting;
   form.addEventListener("input", (event) => {
     if (event.target.name === "accelerator" && event.target.value) form.elements.peak.value = event.target.value;
     if (event.target.name === "peak") form.elements.accelerator.value = "";
+    adapt();
     clearTimeout(waiting);
     waiting = setTimeout(() => update() && remember(), 120);
   });
@@ -385,6 +413,7 @@
     const names = Object.keys(values[0] ?? {});
     return [names, ...values.map((row) => names.map((name) => row[name]))].map((row) => `${row.map(page.cell).join(",")}\n`).join("");
   }
+  addEventListener("hashchange", () => recall() && update());
   const recalled = recall();
   update();
   if (recalled) at("plan").scrollIntoView();
