@@ -205,9 +205,6 @@ def test_the_questions_can_be_chosen_by_keyboard_and_have_their_own_fields(fresh
     found = answer(held(smoke), Question(held(smoke)["chosen"], "attention", loss=4.5))
     shown = dict(row[:2] for row in rows(fresh))
     assert shown["size N, parameters"] == words._number(found["best"]["N"], words._count)[0]
-    put(fresh, loss="0.001")
-    assert rows(fresh) == []
-    assert "There is no such plan: " in fresh.find_element(By.ID, "planner-summary").text
     fresh.find_elements(By.CSS_SELECTOR, "#planner-form [name=ask]")[1].send_keys(Keys.ARROW_RIGHT)
     put(fresh, N="2e6")
     asked = Question(held(smoke)["chosen"], "attention", N=2e6, budget=budget_of(fresh))
@@ -216,6 +213,10 @@ def test_the_questions_can_be_chosen_by_keyboard_and_have_their_own_fields(fresh
     assert shown["size N, parameters"] in ("2 million", "(2 million)")
     assert shown["tokens D"] == words._number(found["best"]["D"], words._count)[0]
     assert "and its loss then" in shown
+    put(fresh, served="1e30")
+    assert rows(fresh) == []
+    told = fresh.find_element(By.ID, "planner-summary").text
+    assert told == "There is no such plan: serving this size takes more than the budget."
 
 
 def budget_of(browser):  # noqa: F811

@@ -366,13 +366,13 @@ def _training(plan, N, D=None):
     name, None where a road tells none."""
     ln_x, loss = plan.best(N) if D is None else plan.trained(N, D)
     D, B = plan.tokens(ln_x, loss) if D is None else D, plan.batch(loss)
-    found = {"N": N, "D": D, "C": plan.model.flops(N) * D}
+    served = plan.model.flops(N) * plan.question.served / 3
+    found = {"N": N, "D": D, "C": plan.model.flops(N) * D, "served": served}
     if B is not None:
         found["S"] = D / B
     endless = np.isinf(N) | np.isinf(found["C"])
     found = {name: np.where(endless, np.inf, values) for name, values in found.items()}
-    served = plan.model.flops(N) * plan.question.served / 3
-    return {"S": None} | found | {"B": B, "loss": loss, "B_crit": plan.critical(loss), "served": served}
+    return {"S": None} | found | {"B": B, "loss": loss, "B_crit": plan.critical(loss)}
 
 
 def _planned(plan, tell, found):

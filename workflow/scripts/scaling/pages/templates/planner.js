@@ -212,7 +212,7 @@ const planner = (() => {
       B,
       loss,
       B_crit: draw.critical(loss),
-      served: (model.flops(N) * question.served) / 3,
+      served: endless ? Infinity : (model.flops(N) * question.served) / 3,
       learning_rate: rate(rule, N, B),
     };
   }
