@@ -12,7 +12,7 @@ from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from scaling import allocation, laws, selections
+from scaling import allocation, laws, roads, selections
 from scaling.benchmark import chain
 from scaling.laws import critical_batch
 from scaling.pages import content, render
@@ -23,7 +23,7 @@ RUNS, POINTS = 1000, 50
 EXPERIMENTS = ("size", "long", "data", "shape", "batch")
 SETS = {"code": 0.62, "comments": 0.45, "licences": 1.15}
 """Other text, and by how many nats its loss lies above the test loss."""
-RESAMPLES, DELTA, SEED = 20, 0.01, 0
+RESAMPLES, USUAL_RESAMPLES, DELTA, SEED = 20, 1000, 0.01, 0
 N_VOCAB, N_CTX, BYTES_PER_TOKEN = 50_257, 1024, 4.2
 FITTED = 10
 """Of so many test points the fits read one, but for batch scans."""
@@ -41,13 +41,20 @@ def study(count=RUNS, points=POINTS):
     tables = {"runs": [], "curves": [], "evaluations": []}
     for experiment, N, D, steps, B, depth in _grid(count):
         _train(tables, rng, points, experiment, N, D, steps, B, depth)
+    recipe = {"architecture": "transformer", "n_ctx": N_CTX, "tied": True, "learning_rate": 0.002}
     config = {"study": "simulated", "experiments": list(EXPERIMENTS), "tokenizer": {"n_vocab": N_VOCAB}}
+    config |= {"run": recipe, "finished": None}
     listed = [{key: run[key] for key in ("run", "N", "experiments")} for run in tables["runs"]]
-    return {
-        "tables": tables,
-        "fits": fits(tables),
-        "study": {"study": "simulated", "config": config, "versions": {}, "offered": {}, "runs": listed},
+    made, draws = fits(tables)
+    told = {"study": "simulated", "config": config, "versions": {}, "offered": {}, "runs": listed}
+    # as many draws as a study has
+    drawn = {
+        law: {name: np.tile(values, USUAL_RESAMPLES // RESAMPLES) for name, values in draws[law].items()}
+        for law in roads.NEEDS
+        if law in draws
     }
+    known = roads.known(told, tables["runs"], made, drawn)
+    return {"tables": tables, "fits": made, "study": told, "known": known}
 
 
 def _grid(count):
@@ -111,7 +118,7 @@ def _train(tables, rng, points, experiment, N, D, last, B, n_layer):
 
 
 def fits(tables):
-    """The fits of a study's tables by law in the order of laws, with how a budget splits.
+    """The fits of a study's tables by law in the order of laws, with how a budget splits; and their draws.
 
     Few resamples and test points: what pages show of fits is as large as of the whole curves, whose
     points stand in the fits of learning curves.
@@ -137,7 +144,7 @@ def fits(tables):
             "y": shown.y.tolist(),
         }
     made = {law: made[law] for law in names}
-    return made | {"allocation": allocation.allocate(tables["runs"], made, draws)}
+    return made | {"allocation": allocation.allocate(tables["runs"], made, draws)}, draws
 
 
 # --- the browser ----------------------------------------------------------------------------------------
@@ -190,7 +197,9 @@ def opened(path, browser):
     """
     script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
     browser.get(Path(path).resolve().as_uri())
-    charts = browser.execute_script("return document.querySelectorAll('#explorer, figure > .packed').length")
+    charts = browser.execute_script(
+        "return document.querySelectorAll('#explorer, #plan figure, figure > .packed').length"
+    )
     try:
         WebDriverWait(browser, PATIENCE).until(
             lambda driver: driver.execute_script("return Object.keys(seen.drawn).length") >= charts
@@ -213,7 +222,7 @@ def made(study, path):
     """Write the page of a :func:`study` to ``path``; returns the seconds that took."""
     library = render.library(path.parent)
     began = time.perf_counter()
-    shown = content.page(*(study[key] for key in ("study", "tables", "fits")))
+    shown = content.page(*(study[key] for key in ("study", "tables", "fits")), known=study["known"])
     render.write_page(path, "frontier.html", library, **shown)
     return time.perf_counter() - began
 

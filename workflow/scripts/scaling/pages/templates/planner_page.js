@@ -306,7 +306,9 @@
     views = [];
     for (const [id, spec] of specs) {
       const whole = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" }, config: page.config() };
-      views.push(await vegaEmbed(at(id).querySelector(".chart"), whole, { renderer: "svg", actions: false }));
+      const result = await vegaEmbed(at(id).querySelector(".chart"), whole, { renderer: "svg", actions: false });
+      views.push(result);
+      document.dispatchEvent(new CustomEvent("drawn", { detail: { figure: at(id), view: result.view, spec } }));
     }
   }
 
