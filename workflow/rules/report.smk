@@ -82,6 +82,8 @@ rule planner:
 rule plan_budget:
     input:
         f"{STUDY}/planner.json",
+    log:
+        f"{STUDY}/logs/plan_budget.log",
     conda:
         "../../envs/scaling.yaml"
     params:
@@ -90,6 +92,7 @@ rule plan_budget:
         "Plan a budget of {params.budget}"
     shell:
         "python workflow/scripts/plan_budget.py --planner {input:q} --budget={params.budget:q}"
+        " | tee {log:q}"
 
 
 rule page:
