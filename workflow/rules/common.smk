@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from scaling import cluster, driver, gpus, grid, versions
+from scaling import accelerators, cluster, driver, gpus, grid, versions
 from scaling.charts import catalog
 from scaling.provenance import UserError
 from scaling.training import kept
@@ -335,11 +335,14 @@ def planned_by(ending):
     return expand(f"{STUDY}/fits/{{law}}{ending}", law=names)
 
 
-def budget():
-    """The budget that --config gives, as it is written there."""
+def budget_flops():
+    """FLOPs of the budget that --config gives."""
     if config.get("budget") is None:
         refuse("plan_budget: found no budget, expected one: snakemake plan_budget --config budget=1e21")
-    return f"{config['budget']:g}" if isinstance(config["budget"], int | float) else config["budget"]
+    try:
+        return accelerators.budget(config["budget"])
+    except UserError as error:
+        refuse(f"error: {error}")
 
 
 def figures(*endings):

@@ -87,11 +87,11 @@ rule plan_budget:
     conda:
         "../../envs/scaling.yaml"
     params:
-        budget=lambda wildcards: budget(),
+        budget=lambda wildcards: budget_flops(),
     message:
-        "Plan a budget of {params.budget}"
+        "Plan a budget of {params.budget:.3g} FLOPs"
     shell:
-        "python workflow/scripts/plan_budget.py --planner {input:q} --budget={params.budget:q}"
+        "python workflow/scripts/plan_budget.py --planner {input:q} --budget {params.budget}"
         " | tee {log:q}"
 
 
