@@ -91,8 +91,7 @@ rule plan_budget:
     message:
         "Plan a budget of {params.budget:.3g} FLOPs"
     shell:
-        "python workflow/scripts/plan_budget.py --planner {input:q} --budget {params.budget}"
-        " | tee {log:q}"
+        "python workflow/scripts/plan_budget.py --planner {input:q} --budget {params.budget}" " | tee {log:q}"
 
 
 rule page:
