@@ -229,7 +229,7 @@ def test_pictures_saved_from_a_dark_page_are_light_and_as_wide_as_the_pipeline_s
     paint(browser, "dark")
     try:
         visit(browser, smoke.results / "report.html", 400)
-        for figure in ("loss_vs_N", "overfitting"):
+        for figure in ("loss_vs_N", "shape"):
             svg, png = (save(figure, kind) for kind in ("svg", "png"))
             root, made = (
                 ElementTree.parse(path).getroot() for path in (svg, smoke.results / f"figures/{figure}.svg")

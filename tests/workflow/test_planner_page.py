@@ -140,8 +140,8 @@ def test_what_is_typed_is_answered_and_the_page_s_own_command_prints_the_same(fr
         ("size N, parameters", found["best"]["N"], words._count),
         ("tokens D", found["best"]["D"], words._count),
         ("peak learning rate", found["best"]["learning_rate"], words.wording.readable),
-        ("loss, nats per token", found["best"]["loss"], words.wording.significant),
-        ("loss of just this size and compute", found["planned"]["loss"], words.wording.significant),
+        ("loss of each draw's own best plan", found["best"]["loss"], words.wording.significant),
+        ("loss, nats per token", found["planned"]["loss"], words.wording.significant),
         ("wall time of training", found["money"]["seconds"], words._duration),
         ("price of training", found["money"]["price"], words._count),
     ):
@@ -149,6 +149,14 @@ def test_what_is_typed_is_answered_and_the_page_s_own_command_prints_the_same(fr
         assert shown[name] == [value, interval], name
         assert value in told
     assert len(rows(fresh, "planner-sizes")) == len(found["sizes"])
+    road = next(one for one in held(smoke)["roads"] if one["name"] == held(smoke)["chosen"])
+    asked = Question(**json.loads(printed)["question"])
+    others = [
+        words._other(held(smoke), asked, one) for one in held(smoke)["roads"] if one["name"] != road["name"]
+    ]
+    assert [row[:2] for row in rows(fresh, "planner-others")] == [
+        [other[0], other[1].replace(", ", " ", 1)] for other in others
+    ]
     assert [row[0] for row in rows(fresh, "planner-shapes")] == [
         f"{shape['n_layer']} × {shape['d_model']}" for shape in found["shapes"]
     ]

@@ -222,7 +222,7 @@ def made(study, path):
     """Write the page of a :func:`study` to ``path``; returns the seconds that took."""
     library = render.library(path.parent)
     began = time.perf_counter()
-    shown = content.page(*(study[key] for key in ("study", "tables", "fits")), known=study["known"])
+    shown = content.page(*(study[key] for key in ("study", "tables", "fits")), known=study.get("known"))
     render.write_page(path, "frontier.html", library, **shown)
     return time.perf_counter() - began
 

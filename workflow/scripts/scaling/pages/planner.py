@@ -2,15 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from scaling.accelerators import PEAKS, USUAL, UTILISATION, budget, peak
 from scaling.charts import wording
 from scaling.grid import BY
-from scaling.planner import Question
+from scaling.planner import Question, answer
 from scaling.provenance import UserError
 from scaling.units import pf_days
 
+VERY = 100
+"""Times what any run reached beyond which an answer says that nothing vouches for it."""
 OFTEN = 1000
 """Times what the largest run reached within which a page does not write a power of ten."""
 
@@ -127,6 +130,8 @@ def text(known, asked, found, as_json=False):
     if found["reason"]:
         return "\n".join([*lines, f"There is no such plan: {found['reason']}."])
     lines += _table(["", "", f"{wording.percent(known['interval'])} interval"], _best(asked, found))
+    if others := [_other(known, asked, other) for other in known["roads"] if other is not road]:
+        lines += ["", "By the other laws:", *_table(["law", "N", "tokens", "loss", "the fit"], others)]
     if asked.served:
         line = f"Serving {_count(asked.served)} tokens costs a third of training's FLOPs each."
         lines += ["", line]
@@ -172,7 +177,9 @@ def distance(beyond):
     words = {"C": "most compute", "N": "largest size", "D": "most tokens"}
     told = [f"{_times(beyond[name])} the {what}" for name, what in words.items() if beyond[name]]
     place = "beyond" if any((beyond[name] or 0) > 1 for name in words) else "within"
-    return f"{place} the study's runs: {', '.join(told)} of any run"
+    very = any((beyond[name] or 0) > VERY for name in words)
+    doubt = "; nothing that was measured tells whether the law holds so far out" if very else ""
+    return f"{place} the study's runs: {', '.join(told)} of any run{doubt}"
 
 
 def _times(ratio):
@@ -183,15 +190,15 @@ def _times(ratio):
 
 def _best(asked, found):
     best, planned, money = (found[name] for name in ("best", "planned", "money"))
-    of_best = planned.get("is_best", {})
+    of_best, free = planned.get("is_best", {}), asked.N is None and asked.loss is None
     rows = [
         ("N, parameters", best["N"], _count),
         ("D, tokens", best["D"], _count),
         ("B, tokens per step", best.get("B"), _count),
         ("S, steps", best.get("S"), _count),
         ("learning rate", best.get("learning_rate"), wording.readable),
-        ("loss, nats per token", best["loss"], wording.significant),
-        ("loss of just this size and compute", planned["loss"], wording.significant),
+        ("loss, nats per token", planned["loss"], wording.significant),
+        ("loss of each draw's own best plan", best["loss"] if free else None, wording.significant),
         ("loss of this size without end", planned["converged"], wording.significant),
         ("training, FLOPs", best["C"], wording.readable),
         ("serving, FLOPs", best["served"] if asked.served else None, wording.readable),
@@ -199,7 +206,7 @@ def _best(asked, found):
         ("device-hours of training", money.get("device_hours"), _count),
         ("price of training", money.get("price"), _count),
         ("price of serving", money.get("serving") if asked.served else None, _count),
-        ("the size is best for, FLOPs", of_best.get("C"), wording.readable),
+        ("the size is best for a training of, FLOPs", of_best.get("C"), wording.readable),
         ("and then its loss is", of_best.get("loss"), wording.significant),
     ]
     return [[name, *_number(number, write)] for name, number, write in rows if number is not None]
@@ -241,7 +248,25 @@ def _both(number, write):
     return f"{value}, {interval}" if interval else value
 
 
+def _other(known, asked, road):
+    """The same question to another law, at its own batch where it knows no other."""
+    times = asked.times if road["x"] == "S_min" else 1.0
+    found = answer(known, replace(asked, road=road["name"], times=times))
+    name = f"{road['formula']}{', embeddings counted in N' if road['total'] else ''}"
+    fit = "certified" if wording.certified(road) else "not certified"
+    if found["reason"]:
+        return [name, "none", "none", "none", fit]
+    numbers = (
+        (found["best"]["N"], _count),
+        (found["best"]["D"], _count),
+        (found["planned"]["loss"], wording.significant),
+    )
+    return [name, *(_both(*number) for number in numbers), fit]
+
+
 def _count(value):
+    if value == int(value) and 1e3 <= value < 1e5:
+        return f"{value:,.0f}"
     return wording.words(value) if 1e3 <= value < 1e15 else wording.readable(value)
 
 

@@ -297,6 +297,7 @@ const explorer = (() => {
     const factor = now.unit === "bits" ? data.bits.factor : 1;
     const names = now.experiments.map((at) => data.experiments[at]).join(", ");
     const drawn = `Shown: ${chosen.length} of ${curves.length} runs with a learning curve${names && ` (${names})`}.`;
+    if (!now.experiments.length) return `${drawn} Tick an experiment to see its curves.`;
     if (!found.length) return `${drawn} No envelope: fewer than ${FEWEST} of them have two test points past the warm-up.`;
     const [first, last] = [found[0], found.at(-1)];
     const raised = (power) => power.replace(/[-+\d]/g, (sign) => ({ "-": "⁻", "+": "" })[sign] ?? "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign]);
@@ -325,7 +326,9 @@ const explorer = (() => {
       lines.push([row.fitted ? "envelope" : "envelope, in no fit", row.run, runs.shape[row.at], runs[now.N][row.at], "", row.x, row.y * factor]);
     }
     for (const row of fitRows(now, []).line) lines.push(["fit", "", "", "", "", row.x, row.y, row.low, row.high]);
-    return lines.map((line) => `${line.map(page.cell).join(",")}\n`).join("");
+    // as many cells in every line
+    const whole = lines.map((line) => Array.from(lines[0], (_, at) => line[at]));
+    return whole.map((line) => `${line.map(page.cell).join(",")}\n`).join("");
   }
 
   // --- drawing ---

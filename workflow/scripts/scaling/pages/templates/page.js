@@ -151,12 +151,14 @@ const page = (() => {
 
   // `series`: pairs of a name and a table
   function csv(series) {
-    const names = [...new Set(series.flatMap(([, table]) => table.columns.map(([name]) => name)))];
+    const every = series.flatMap(([, table]) => table.columns.map(([name]) => name));
+    const names = [...new Set(every)].filter((name) => name !== "series");
     const lines = [["series", ...names]];
     for (const [name, table] of series) {
       const held = new Map(table.columns.map(([key, index]) => [key, column(index)]));
       for (let at = 0; at < table.rows; at += 1) {
-        lines.push([name, ...names.map((key) => held.get(key)?.[at])]);
+        // a row may be of a series of its own
+        lines.push([held.get("series")?.[at] ?? name, ...names.map((key) => held.get(key)?.[at])]);
       }
     }
     return lines.map((line) => `${line.map(cell).join(",")}\n`).join("");

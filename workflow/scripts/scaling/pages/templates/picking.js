@@ -9,6 +9,7 @@ const picking = (() => {
   const [select, clear, said] = [form.elements.run, form.querySelector("button"), form.querySelector("output")];
   const hint = said.textContent;
   const views = new Map();
+  const specs = new Map();
   const buttons = new Map();
   let picked = "";
 
@@ -27,9 +28,28 @@ const picking = (() => {
     return `Marked: ${runs.run[at]} (${parts.filter(Boolean).join(", ")}).`;
   }
 
-  function tell(view) {
+  // names of runs among the rows of a chart
+  const held = new WeakMap();
+  function runsOf(spec) {
+    if (held.has(spec)) return held.get(spec);
+    const found = new Set();
+    const look = (part) => {
+      if (Array.isArray(part)) part.forEach(look);
+      else if (part && typeof part === "object") {
+        if (typeof part.run === "string") found.add(part.run);
+        else Object.values(part).forEach(look);
+      }
+    };
+    look(spec);
+    held.set(spec, found);
+    return found;
+  }
+  const holds = (figure) => runsOf(specs.get(figure)).has(picked);
+
+  // a chart without the run stays as it is
+  function tell(view, figure) {
     try {
-      view.signal("picked", picked).runAsync();
+      view.signal("picked", holds(figure) ? picked : "").runAsync();
     } catch {
       // a chart without rows of runs has no such parameter
     }
@@ -44,7 +64,8 @@ const picking = (() => {
     select.value = picked === "" ? "" : String(index.get(picked));
     clear.disabled = picked === "";
     form.classList.toggle("picked", picked !== "");
-    said.textContent = picked === "" ? hint : told(index.get(picked));
+    const count = [...specs.keys()].filter(holds).length;
+    said.textContent = picked === "" ? hint : `${told(index.get(picked))} It is in ${count} of the charts as they are.`;
     views.forEach(tell);
     document.dispatchEvent(new CustomEvent("picked", { detail: picked }));
   }
@@ -57,13 +78,14 @@ const picking = (() => {
     return joins && item.mark.items.some((other) => other.datum.run !== run) ? undefined : run;
   }
 
-  document.addEventListener("drawn", ({ detail: { figure, view } }) => {
+  document.addEventListener("drawn", ({ detail: { figure, view, spec } }) => {
     views.set(figure, view);
+    specs.set(figure, spec);
     view.addEventListener("click", (event, item) => {
       const run = runOf(item);
       if (run !== undefined) pick(run);
     });
-    if (picked !== "") tell(view);
+    if (picked !== "") tell(view, figure);
   });
 
   for (const [name, at] of [...index].sort(([, a], [, b]) => runs.N[a] - runs.N[b] || a - b)) {

@@ -218,14 +218,14 @@ const planner = (() => {
   }
 
   // draws of a road by what is asked of it, so that each new budget costs no new search for branches
-  let kept = {};
+  const kept = new Map();
   function drawsOf(known, road, model, question) {
-    const key = JSON.stringify([road.name, question.counting, question.times, question.served]);
-    if (kept.key !== key || kept.road !== road) {
+    const key = JSON.stringify([question.counting, question.times, question.served]);
+    if (kept.get(road)?.key !== key) {
       const draws = Array.from(road.columns.a, (_, r) => drawOf(road, r, model, question));
-      kept = { key, road, draws };
+      kept.set(road, { key, draws });
     }
-    return kept.draws;
+    return kept.get(road).draws;
   }
 
   const EMPTY = {

@@ -26,6 +26,7 @@
   };
   const NAMES = ["", " thousand", " million", " billion", " trillion"];
   const count = (value) => {
+    if (Number.isInteger(value) && value >= 1e3 && value < 1e5) return value.toLocaleString("en");
     if (!(value >= 1e3 && value < 1e15)) return readable(value);
     const rounded = Number(value.toPrecision(3));
     const power = Math.floor(Math.log10(rounded) / 3 + 1e-9);
@@ -68,8 +69,9 @@
     field.setAttribute("aria-invalid", String(!fine && !empty));
     if (!fine && !empty) {
       const label = field.labels[0].firstChild.textContent.trim();
-      const end = most < Infinity ? ` and at most ${most}` : "";
-      throw new Wrong(`${label}: found “${field.value}”, expected a number ${zero ? "of at least" : "above"} ${least}${end}, such as 1e21.`);
+      const end = most < Infinity ? ` and at most ${most < 1e6 ? most : most.toExponential().replace("+", "")}` : "";
+      field.setAttribute("aria-errormessage", "planner-wrong");
+      throw new Wrong(`${label}: found “${field.value}”, expected a number ${zero ? "of at least" : "above"} ${least}${end}.`);
     }
     return empty ? null : value;
   }
@@ -157,8 +159,8 @@
       ["batch B, tokens", best.B, count],
       ["steps S", best.S, count],
       ["peak learning rate", best.learning_rate, readable],
-      ["loss, nats per token", best.loss, significant],
-      ["loss of just this size and compute", planned.loss, significant],
+      ["loss, nats per token", planned.loss, significant],
+      ["loss of each draw's own best plan", asked.N == null && asked.loss == null ? best.loss : null, significant],
       ["loss of this size, trained without end", planned.converged, significant],
       ["training compute, FLOPs", best.C, readable],
       ["serving compute, FLOPs", asked.served ? best.served : null, readable],
@@ -166,17 +168,19 @@
       ["device-hours of training", money.device_hours, count],
       ["price of training", money.price, count],
       ["price of serving", asked.served ? money.serving : null, count],
-      ["compute for which this size is the best, FLOPs", planned.is_best?.C, readable],
+      ["training compute for which this size is the best, FLOPs", planned.is_best?.C, readable],
       ["and its loss then", planned.is_best?.loss, significant],
     ];
     return rows.filter(([, value]) => value).map(([name, value, write]) => [name, ...told(value, write)]);
   }
 
+  const VERY = 100;
   function distance({ beyond }) {
     const words = { C: "most compute", N: "largest size", D: "most tokens" };
     const parts = Object.entries(words).filter(([name]) => beyond[name]).map(([name, what]) => `${times(beyond[name])} the ${what}`);
     const far = Object.keys(words).some((name) => beyond[name] > 1);
-    return `${far ? "Extrapolation beyond" : "Within the range of"} the study's runs: ${parts.join(", ")} of any run.`;
+    const very = Object.keys(words).some((name) => beyond[name] > VERY);
+    return `${far ? "Extrapolation beyond" : "Within the range of"} the study's runs: ${parts.join(", ")} of any run.${very ? " Nothing that was measured tells whether the law holds so far out." : ""}`;
   }
 
   function summary(asked, found) {
@@ -190,13 +194,23 @@
     return `N ${of(best.N, count)} on ${of(best.D, count)} tokens reaches a loss of ${of(planned.loss, significant)} nats per token.${time}`;
   }
 
+  // the same question to another law, at its own batch where it knows no other
+  function otherRow(asked, road) {
+    const name = `${road.formula}${road.total ? ", embeddings counted in N" : ""}`;
+    const found = planner.answer(known, { ...asked, road: road.name, times: road.x === "S_min" ? asked.times : 1 });
+    const fit = road.certificate.passed ? "certified" : "not certified";
+    if (found.reason) return [name, "none", "none", "none", fit];
+    return [name, told(found.best.N, count), told(found.best.D, count), told(found.planned.loss, significant), fit];
+  }
+
   function show(asked, found) {
     const road = known.roads.find((one) => one.name === asked.road);
     at("planner-summary").textContent = summary(asked, found);
     const far = at("planner-distance");
     far.textContent = found.reason ? "" : distance(found);
     far.hidden = Boolean(found.reason);
-    far.classList.toggle("far", Object.values(found.beyond).some((ratio) => ratio > 1));
+    for (const [name, least] of [["far", 1], ["very", VERY]])
+      far.classList.toggle(name, Object.values(found.beyond).some((ratio) => ratio > least));
     const words = trust[asked.road];
     at("planner-trust").replaceChildren(
       ...[["The fit", words.certificate], ["Its forecast of the largest tenth of compute", words.forecast], ["Its data", words.data]].map(
@@ -208,6 +222,11 @@
       )
     );
     fill(at("planner-best"), null, found.reason ? [] : bestRows(asked, found));
+    fill(
+      at("planner-others"),
+      ["by another law", "N", "tokens", "loss", "the fit"],
+      found.reason ? [] : known.roads.filter((one) => one !== road).map((one) => otherRow(asked, one))
+    );
     fill(
       at("planner-shapes"),
       ["layers × width", "heads", "d_ff", "N", "tokens", "loss"],
@@ -232,6 +251,7 @@
         significant(row.steps.value), significant(row.compute.value),
       ])
     );
+    at("planner-batches-note").hidden = Boolean(found.reason);
     at("planner-batches-note").textContent = found.batches.length
       ? `All to the same loss with the same size, by S = S_min (1 + B_crit / B): where a larger batch takes no longer for a step, wall time goes with the steps, and the price with the compute. B_crit was measured at losses of ${road.critical_losses.map((loss) => significant(loss)).join(" to ")}; this plan's is ${significant(found.best.loss.value)}.`
       : road.x === "S"
@@ -280,7 +300,7 @@
   function sizesSpec(asked, found) {
     const whole = found.best.C.value + found.best.served.value;
     const rows = planner.sizesLine(known, asked, found.best.N.value, whole).filter((row) => row.worse).map((row) => ({ N: row.N, ...band(row.worse) }));
-    const y = { axis: { title: "nats worse than the best size" } };
+    const y = { axis: { title: asked.N == null ? "nats worse than the best size" : "nats worse than this size" } };
     const x = axis("N", "size N (parameters)");
     x.axis.format = "~s";
     const [least, most] = [rows[0], rows[rows.length - 1]];
@@ -292,7 +312,7 @@
       layer: [
         { data: { values: rows }, mark: { type: "area", style: "band" }, encoding: { x, y: { field: "low", type: "quantitative", ...y }, y2: { field: "high" } } },
         { data: { values: rows }, mark: { type: "line", style: "fit" }, encoding: { x, y: { field: "y", type: "quantitative", ...y } } },
-        ...(asked.loss == null && asked.N == null
+        ...(shapes.length && asked.loss == null && asked.N == null
           ? [{ data: { values: shapes }, mark: { type: "point", style: "measured", filled: true, size: 50, opacity: 1 }, encoding: { x, y: { field: "y", type: "quantitative", ...y }, tooltip: [{ field: "shape", title: "layers × width" }, { field: "N", type: "quantitative", format: ",d" }, { field: "y", type: "quantitative", format: ".4~f", title: "nats worse" }] } }]
           : []),
       ],
@@ -373,12 +393,14 @@
       show(asked, planner.answer(known, asked));
       wrong.hidden = true;
       at("planner-answer").classList.remove("stale");
+      at("planner-answer").inert = false;
       return true;
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
       wrong.textContent = error.message;
       wrong.hidden = false;
       at("planner-answer").classList.add("stale");
+      at("planner-answer").inert = true; // the last answer is no answer to this
       return false;
     }
   }
@@ -407,13 +429,14 @@
     page.offer(at(id), {
       svg: () => page.svg(sized()),
       png: () => page.png(sized()),
-      csv: () => rowsOf(specs.get(id)),
+      csv: () => rowsOf(id, specs.get(id)),
     });
   }
-  function rowsOf(spec) {
-    const values = spec.layer[0].data.values;
-    const names = Object.keys(values[0] ?? {});
-    return [names, ...values.map((row) => names.map((name) => row[name]))].map((row) => `${row.map(page.cell).join(",")}\n`).join("");
+  function rowsOf(id, spec) {
+    const names = { "planner-reach": { x: "compute (PF-days)", y: "loss (nats per token)" }, "planner-sizes-chart": { N: "N", y: "nats worse" } }[id];
+    const columns = Object.entries({ ...names, low: "low", high: "high" });
+    const rows = spec.layer[0].data.values.map((row) => columns.map(([key]) => row[key]));
+    return [columns.map(([, name]) => name), ...rows].map((row) => `${row.map(page.cell).join(",")}\n`).join("");
   }
   addEventListener("hashchange", () => recall() && update());
   const recalled = recall();
