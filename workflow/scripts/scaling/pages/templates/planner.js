@@ -151,7 +151,7 @@ const planner = (() => {
       if (short(LARGEST)) return loss == null ? NaN : Infinity;
       return short(first()) ? Math.exp(halve(first(), LARGEST, short)) : NaN;
     };
-    return { E, ofSize, critical, batch, tokens, compute, trained, reaching, best, optimum };
+    return { E, ofSize, critical, batch, tokens, compute, trained, reaching, best, first, optimum };
   }
 
   // --- answers --------------------------------------------------------------------------------------------
@@ -360,7 +360,8 @@ const planner = (() => {
     const points = 21;
     const budgets = Array.from({ length: points }, (_, i) => from * (to / from) ** (i / (points - 1)));
     const losses = draws.map((draw) => {
-      const [low, high] = [from, to].map((budget) => Math.log(draw.optimum(budget, null)));
+      const [least, most] = [from, to].map((budget) => Math.log(draw.optimum(budget, null)));
+      const [low, high] = [Number.isNaN(least) ? draw.first() : least, most];
       const [x, y] = [[], []];
       for (let i = 0; i < points; i += 1) {
         const N = Math.exp(low + ((high - low) * i) / (points - 1));
@@ -371,6 +372,7 @@ const planner = (() => {
       let i = 0;
       return budgets.map((budget) => {
         while (i < points - 2 && x[i + 1] < budget) i += 1;
+        if (budget < x[0] * 0.999) return NaN;
         const share = Math.log(budget / x[i]) / Math.log(x[i + 1] / x[i]);
         return y[i] * (y[i + 1] / y[i]) ** share;
       });
