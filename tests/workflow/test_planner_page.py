@@ -81,11 +81,11 @@ def held(smoke):
 
 @pytest.mark.parametrize("x", ["S_min", "S", "D"])
 def test_the_page_answers_as_the_terminal_does(page, x):
-    for total, rule in itertools.product((False, True), RULES):
+    for total, rule in zip((False, True, False), RULES, strict=True):
         made = known(road(x, total, scatter=0.03), rule=rule)
         made["roads"][0]["columns"]["a"][3] = -0.1  # a draw in which no size is best
         page.execute_script("window.made = arguments[0];", made)
-        for counting, asked in itertools.product(("6N", "head", "attention"), ASKED):
+        for counting, asked in itertools.product(("6N", "attention"), ASKED):
             question = {"road": x, "counting": counting} | for_road(x, asked)
             found = page.execute_script("return planner.answer(window.made, arguments[0]);", question)
             agree(json.loads(json.dumps(answer(made, Question(**question)))), found, str(question))
