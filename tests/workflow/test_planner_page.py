@@ -155,7 +155,7 @@ def test_what_is_typed_is_answered_and_the_page_s_own_command_prints_the_same(fr
         words._other(held(smoke), asked, one) for one in held(smoke)["roads"] if one["name"] != road["name"]
     ]
     assert [row[:2] for row in rows(fresh, "planner-others")] == [
-        [other[0], other[1].replace(", ", " ", 1)] for other in others
+        [other[0], other[1].replace(", ", "\n", 1)] for other in others
     ]
     assert [row[0] for row in rows(fresh, "planner-shapes")] == [
         f"{shape['n_layer']} × {shape['d_model']}" for shape in found["shapes"]
