@@ -240,7 +240,7 @@ class Optimum:
                 B = critical_batch(loss, alpha_B=values["alpha_B"], B_star=values["B_star"])
                 D = 2 * S * B
             else:
-                B = _batch(runs)
+                B = shared_batch(runs)
                 D = S * B
             logs = {"C": f * S * B / PF_DAY, "N": N, "B": B, "S": S, "D": D, "loss": loss}
             logs = {name: np.log(np.broadcast_to(value, loss.shape)) for name, value in logs.items()}
@@ -307,8 +307,8 @@ def _power(N, rest, grid):
     return np.exp(intercept) * grid**slope
 
 
-def _batch(runs):
-    """The batch (tokens) that all runs share."""
+def shared_batch(runs):
+    """The batch (tokens) that all runs share; raises :class:`Missing` where they share none."""
     batches = {run.get("B") for run in runs}
     if len(batches) > 1 or not all(map(finite, batches)):
         raise Missing("its runs do not share one batch size B")

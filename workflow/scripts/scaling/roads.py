@@ -88,7 +88,7 @@ def _road(study, law, x, convention):
         "counted": CONVENTIONS[convention].words,
         "total": convention == "6N_total",
         "x": x,
-        "batch": _batch(study.runs) if x == "S" else None,
+        "batch": allocation.shared_batch(sound(study.runs, CURVES, "test_loss")[0]) if x == "S" else None,
         "critical_losses": report["data"].get("critical_losses"),
         "certificate": report["certificate"],
         "holdout": report["holdout"],
@@ -100,14 +100,6 @@ def _road(study, law, x, convention):
             name: [float(f"{v:.{DIGITS}g}") for v in column[kept]] for name, column in columns.items()
         },
     }
-
-
-def _batch(runs):
-    """The batch (tokens) of the runs that learning curves are fitted to."""
-    batches = {run.get("B") for run in sound(runs, CURVES, "test_loss")[0]}
-    if len(batches) > 1 or not all(map(finite, batches)):
-        raise allocation.Missing("its runs do not share one batch size B")
-    return batches.pop()
 
 
 def _chosen(roads):
