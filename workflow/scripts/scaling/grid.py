@@ -5,6 +5,7 @@ torch, no pandas.
 """
 
 import difflib
+import glob
 import itertools
 import math
 import re
@@ -16,7 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from scaling import counts, versions
-from scaling.provenance import UserError, digest
+from scaling.provenance import UserError, digest, sha256
 from scaling.units import compact
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
@@ -34,6 +35,8 @@ FITTED = ("size", "long", "data", "batch")
 ADAFACTOR_ABOVE = 10**9
 """N above which `optimizer: auto` is Adafactor, as in the paper (section 2.2); Adam below."""
 ENDINGS = (".csv", ".csv.gz", ".parquet")
+TRAINED_VOCABULARY = 2**16
+"""Most entries of a tokenizer that is trained here: its ids then take two bytes."""
 DERIVED = (
     ("tokens", ("S", "B"), "S · B", lambda S, B: S * B),
     ("tokens", ("D",), "D", lambda D: D),
@@ -83,15 +86,8 @@ def check(config):
                 raise UserError(f"{where}: found no shape, expected a list of {{n_layer, d_model, n_head}}")
     for name in config["experiments"]:
         check_known([name], config["grid"], "experiments", what="experiment")
-    pinned = pins(config["corpus"]["lock"])
-    wanted = {"corpus.prose": config["corpus"]["prose"]}
-    sets = config["corpus"]["transfer"]
-    wanted |= {f"corpus.transfer[{i}].from": transfer["from"] for i, transfer in enumerate(sets)}
-    names = [transfer["set"] for transfer in sets]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"corpus.transfer: found the set {min(twice)!r} twice, expected each name once")
-    for where, packages in wanted.items():
-        check_known(packages, pinned, where, what="wheel", known_as=f"the lock {config['corpus']['lock']}")
+    _check_text(config["corpus"])
+    _check_tokenizer(config["tokenizer"])
     if config["finished"] is not None:
         _check_finished(config["finished"])
     return config
@@ -132,6 +128,85 @@ def check_known(names, known, where, what="key", known_as=None):
             hint = f" (did you mean {close[0]}?)" if close else ""
             expected = f"one of {known_as}" if known_as else f"one of {', '.join(map(str, known))}"
             raise UserError(f"{where}: found unknown {what} {name!r}{hint}, expected {expected}")
+
+
+def _check_text(corpus):
+    wanted = {"corpus.prose": corpus["prose"]}
+    for i, transfer in enumerate(corpus["transfer"]):
+        where = f"corpus.transfer[{i}]"
+        if {"read", "from"} & set(transfer):
+            _check_keys(transfer, {"set", "read", "from"}, {"read", "from"}, where, "text of wheels")
+            wanted[f"{where}.from"] = transfer["from"]
+        else:
+            _check_source(transfer, where)
+    names = [transfer["set"] for transfer in corpus["transfer"]]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"corpus.transfer: found the set {min(twice)!r} twice, expected each name once")
+    pinned = pins(corpus["lock"])
+    for where, packages in wanted.items():
+        check_known(packages, pinned, where, what="wheel", known_as=f"the lock {corpus['lock']}")
+    sources = corpus["sources"] or []
+    for i, source in enumerate(sources):
+        _check_source(source, f"corpus.sources[{i}]")
+    weighed = sum("weight" in source for source in sources)
+    if 0 < weighed < len(sources):
+        raise UserError(
+            f"corpus.sources: found a weight in {weighed} of {len(sources)}, expected one in each or none"
+        )
+    if corpus["train_bytes"] and len(sources) > 1 and not weighed:
+        raise UserError(
+            "corpus.sources: found no weights beside train_bytes, expected one in each: its share of the bytes"
+        )
+
+
+SOURCES = {
+    "hub": ({"subset", "revision", "split", "column"}, {"revision"}),
+    "files": ({"column"}, set()),
+    "debian": (set(), set()),
+}
+"""Kinds of text that are no wheels: keys that each may have beside its own, and those that it must have."""
+
+
+def _check_source(source, where):
+    kinds = [kind for kind in SOURCES if kind in source]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        raise UserError(f"{where}: found {found} of {', '.join(SOURCES)}, expected one of them")
+    may, must = SOURCES[kinds[0]]
+    _check_keys(source, {"set", "weight", kinds[0], *may}, must, where, f"text of {kinds[0]}")
+    if kinds == ["files"]:
+        local_files(source, where)
+
+
+def _check_keys(value, may, must, where, what):
+    for key in value:
+        if key not in may:
+            raise UserError(f"{where}: found key {key!r}, expected none such for {what}")
+    for key in must:
+        if key not in value:
+            raise UserError(f"{where}: found no key {key!r}, expected one for {what}")
+
+
+def _check_tokenizer(tokenizer):
+    given = [key for key in ("file", "hub") if key in tokenizer]
+    if len(given) > 1:
+        raise UserError("tokenizer: found both file and hub, expected one of them")
+    if not given:
+        if tokenizer["n_vocab"] > TRAINED_VOCABULARY:
+            raise UserError(
+                f"tokenizer.n_vocab: found {tokenizer['n_vocab']}, expected at most {TRAINED_VOCABULARY} for a "
+                "tokenizer that is trained here; a larger one is given by `file` or `hub`"
+            )
+        _check_keys(tokenizer, {"n_vocab"}, (), "tokenizer", "a tokenizer that is trained here")
+    if given == ["hub"]:
+        _check_keys(tokenizer, set(tokenizer), ["revision"], "tokenizer", "a tokenizer of the hub")
+    if given == ["file"]:
+        _check_keys(tokenizer, {"n_vocab", "file", "end"}, (), "tokenizer", "a tokenizer.json")
+        if not Path(tokenizer["file"]).is_file() or re.search("[{}]", tokenizer["file"]):
+            raise UserError(
+                f"tokenizer.file: found no file {tokenizer['file']!r}, expected the path of a tokenizer.json, "
+                "without braces"
+            )
 
 
 def _check_finished(finished):
@@ -476,17 +551,71 @@ def wheel_id(pin):
     return f"{name}-{version}"
 
 
+def source(spec):
+    """A source of text, or a transfer set's, with every key that its kind has: what it reads follows from it."""
+    if "hub" in spec:
+        defaults = {"subset": None, "split": "train", "column": "text"}
+        return {"hub": spec["hub"], **{key: spec.get(key, value) for key, value in defaults.items()}} | {
+            "revision": spec["revision"]
+        }
+    if "files" in spec:
+        patterns = spec["files"]
+        return {
+            "files": [patterns] if isinstance(patterns, str) else patterns,
+            "column": spec.get("column", "text"),
+        }
+    return {"debian": spec["debian"]}
+
+
+def local_files(spec, where):
+    """Paths of the files that a source of ``files`` reads, sorted.
+
+    Raises UserError, for the key ``where``, where a pattern matches none or a path has braces in it, which
+    are Snakemake's own.
+    """
+    found = set()
+    for pattern in source(spec)["files"]:
+        paths = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
+        if not paths:
+            raise UserError(
+                f"{where}.files: found no file for {pattern!r}, expected a path or a glob from the "
+                "repository's root"
+            )
+        found.update(paths)
+    for path in sorted(found):
+        if re.search("[{}]", path):
+            raise UserError(f"{where}.files: found braces in {path!r}, expected none: rename it")
+    return sorted(found)
+
+
 def corpus_id(config):
     """Folder of a corpus: its name and a digest of all that its training and test text depends on.
 
     Transfer sets are left out, so that adding one trains nothing anew.
     """
     corpus = config["corpus"]
-    pinned = pins(corpus["lock"])
-    content = [versions.CORPUS, sorted(pinned[name] for name in corpus["prose"]), corpus["seed"]]
+    if corpus["sources"]:
+        sources = [[source(spec), spec.get("weight")] for spec in corpus["sources"]]
+        bounds = [corpus[key] for key in ("shards", "train_bytes", "test_bytes")]
+        content = [versions.CORPUS, sources, *bounds, corpus["seed"]]
+    else:
+        pinned = pins(corpus["lock"])
+        content = [versions.CORPUS, sorted(pinned[name] for name in corpus["prose"]), corpus["seed"]]
     return f"{corpus['name']}-{digest([*content, float(corpus['test_fraction'])], 6)}"
 
 
 def tokenizer_id(config):
-    """Folder of a tokenizer inside its corpus."""
-    return f"bpe{config['tokenizer']['n_vocab']}"
+    """Folder of a tokenizer inside its corpus: of one trained here by its size, of others by what they are."""
+    tokenizer = config["tokenizer"]
+    if "file" in tokenizer:
+        # by content, so that it is another one when the file has changed
+        content = {key: value for key, value in tokenizer.items() if key != "file"}
+        return _given_id(tokenizer["file"], content | {"sha256": sha256(tokenizer["file"])})
+    if "hub" in tokenizer:
+        return _given_id(tokenizer["hub"], tokenizer)
+    return f"bpe{tokenizer['n_vocab']}"
+
+
+def _given_id(name, content):
+    last = re.sub(r"[^a-z0-9]+", "-", Path(name).name.removesuffix(".json").lower()).strip("-")[:30]
+    return f"{last or 'tokenizer'}-{digest(content, 6)}"
