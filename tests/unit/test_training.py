@@ -79,6 +79,45 @@ def test_a_batch_larger_than_the_data_repeats_it():
     assert sorted(batch[:6, 0]) == [0, 0, 10, 10, 20, 20]
 
 
+def windows_of(shards, D=None):
+    source = windows.Windows(shards, n_ctx=10, seed=0, D=D)
+    return source, sorted(source.batch(0, source.count)[:, 0])
+
+
+def test_shards_are_read_as_one_set():
+    shards = [np.arange(0, 205), np.arange(1000, 1031), np.arange(2000, 2005), np.arange(3000, 3101)]
+    _, found = windows_of(shards)
+    expected = [*range(0, 200, 10), 1000, 1010, 1020, *range(3000, 3100, 10)]
+    assert found == expected
+    # a shard alone is read like any array
+    alone = windows.Windows([shards[0]], n_ctx=10, seed=3).batch(7, 9)
+    np.testing.assert_array_equal(alone, windows.Windows(shards[0], n_ctx=10, seed=3).batch(7, 9))
+
+
+def test_a_subset_is_taken_evenly_from_all_shards_and_nested():
+    shards = [np.arange(0, 2001), np.arange(10_000, 11_001), np.arange(20_000, 20_501)]
+    before = set()
+    for count in range(1, 351):
+        source, found = windows_of(shards, D=count * 10 + 1)
+        assert source.count == len(found) == count
+        assert before < set(found)
+        before = set(found)
+        if count % 7 == 0:
+            shares = np.bincount(np.array(found) // 10_000, minlength=3)
+            np.testing.assert_array_equal(shares, [4 * count // 7, 2 * count // 7, count // 7])
+    with pytest.raises(UserError, match="train: 10 tokens do not fill one context"):
+        windows_of(shards, D=10)
+
+
+def test_many_shards_are_shared_out_quickly():
+    sizes = np.random.default_rng(0).integers(1, 100_000, 5000)
+    count = int(sizes.sum()) // 3
+    taken = windows.leading(sizes, count)
+    assert taken.sum() == count
+    assert np.abs(taken - sizes / 3).max() <= 1
+    np.testing.assert_array_equal(windows.leading(sizes, int(sizes.sum())), sizes)
+
+
 def test_test_windows_span_the_whole_set():
     spread = windows.spread(np.arange(1001), n_ctx=10, tokens=50, name="test")
     assert spread.shape == (5, 11)

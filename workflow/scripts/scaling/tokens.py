@@ -1,4 +1,4 @@
-"""Documents to token ids: a byte-level vocabulary, and one array of ids for each split or transfer set."""
+"""Documents to token ids: a byte-level vocabulary, and arrays of ids for each split or transfer set."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,12 +8,29 @@ from scaling import provenance
 from scaling.provenance import UserError
 
 END_OF_DOCUMENT = "<|endoftext|>"
+BATCH = 256
+"""Documents in memory at once."""
+SAMPLE_BYTES = 2**28
+"""Text that a tokenizer is trained on, at most: the first of the documents, which are in random order."""
 
 
-def texts(documents):
-    """Batches of the texts of a parquet file of documents, in its order."""
-    for batch in pq.ParquetFile(documents).iter_batches(batch_size=256, columns=["text"]):
-        yield batch.column(0).to_pylist()
+def texts(documents, skip=()):
+    """Batches of the texts of a parquet file of documents, in its order, without the rows to ``skip``."""
+    skip, row = set(skip), 0
+    for batch in pq.ParquetFile(documents).iter_batches(batch_size=BATCH, columns=["text"]):
+        found = batch.column(0).to_pylist()
+        yield [text for i, text in enumerate(found, row) if i not in skip] if skip else found
+        row += len(found)
+
+
+def sample(text_batches, limit=SAMPLE_BYTES):
+    """The first batches of texts that have ``limit`` bytes together."""
+    size = 0
+    for batch in text_batches:
+        yield batch
+        size += sum(len(text.encode()) for text in batch)
+        if size >= limit:
+            return
 
 
 def train_tokenizer(text_batches, n_vocab):
@@ -40,59 +57,133 @@ def train_tokenizer(text_batches, n_vocab):
 
 
 def load_tokenizer(path):
-    """Read a tokenizer.json so that every text round-trips, one that spells the end-of-document mark too."""
-    tokenizer = Tokenizer.from_file(str(path))
+    """Read a tokenizer.json so that every text round-trips, one that spells the end-of-document mark too.
+
+    What it would add to a text, cut off or fill up is left out. Raises UserError where the file is no
+    tokenizer.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises just that
+        raise UserError(f"{path} is no tokenizer.json ({error})") from None
     tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     return tokenizer
 
 
-def encode(tokenizer, text_batches):
-    """Ids of all documents, each followed by the end of a document: (ids, documents, bytes of text).
+def vocabulary(tokenizer):
+    """Size of a vocabulary: ids are below it."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
-    ``ids`` is 1-D, uint16 where the vocabulary fits it, else uint32.
+
+def take_tokenizer(path, n_vocab, end):
+    """The tokenizer.json at ``path``, made by others, as text.
+
+    Raises UserError where it is none, has not ``n_vocab`` entries or no entry ``end``.
     """
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
-    end = tokenizer.token_to_id(END_OF_DOCUMENT)
-    parts, documents, size = [np.empty(0, dtype)], 0, 0
-    for batch in text_batches:
-        parts += [np.array([*found.ids, end], dtype) for found in tokenizer.encode_batch_fast(batch)]
-        documents += len(batch)
-        size += sum(len(text.encode()) for text in batch)
-    return np.concatenate(parts), documents, size
+    tokenizer = load_tokenizer(path)
+    if vocabulary(tokenizer) != n_vocab:
+        raise UserError(
+            f"tokenizer.n_vocab: found {n_vocab}, but {path} has {vocabulary(tokenizer)} entries; set that"
+        )
+    if tokenizer.token_to_id(end) is None:
+        raise UserError(
+            f"tokenizer.end: found no entry {end!r} in {path}, expected the one that ends a document; "
+            "set tokenizer.end"
+        )
+    return path.read_text(encoding="utf-8")
 
 
-def write(path, name, tokenizer, text_batches):
+def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT):
     """Write the ids of a set as ``path`` (.npy) and what it holds as JSON beside it.
 
-    Raises UserError for a set without a single document.
+    Each document is followed by the entry ``end``. Ids are uint16 where the vocabulary fits it, else uint32.
+    A batch of texts is in memory at a time. Raises UserError for a set without a single document.
     """
-    ids, documents, size = encode(tokenizer, text_batches)
-    if not documents:
-        raise UserError(f"{name}: no document to tokenize; give the set wheels that hold text of its kind")
+    n_vocab, mark = vocabulary(tokenizer), tokenizer.token_to_id(end)
+    dtype = np.dtype(np.uint16 if n_vocab <= 2**16 else np.uint32)
+    counted = {"documents": 0, "bytes": 0, "tokens": 0}
     with provenance.whole(path) as scratch:
-        np.save(scratch, ids)
+        with scratch.open("wb") as file:
+            _header(file, dtype, 0)
+            for batch in text_batches:
+                ids = encode(tokenizer, batch, mark, dtype)
+                ids.tofile(file)
+                counted["documents"] += len(batch)
+                counted["bytes"] += sum(len(text.encode()) for text in batch)
+                counted["tokens"] += len(ids)
+            if not counted["documents"]:
+                raise UserError(f"{name}: no document to tokenize; give the set text of its kind")
+            _header(file, dtype, counted["tokens"])
+        checksum = provenance.sha256(scratch)
     index = {
         "set": name,
-        "documents": documents,
-        "bytes": size,
-        "tokens": len(ids),
-        "bytes_per_token": size / len(ids),
-        "n_vocab": tokenizer.get_vocab_size(),
-        "dtype": str(ids.dtype),
-        "sha256": provenance.sha256(path),
+        **counted,
+        "bytes_per_token": counted["bytes"] / counted["tokens"],
+        "n_vocab": n_vocab,
+        "dtype": str(dtype),
+        "sha256": checksum,
     }
     provenance.write_json(path.with_suffix(".json"), index)
 
 
+def encode(tokenizer, batch, mark, dtype):
+    """Ids of the texts of ``batch``, each followed by ``mark``: a 1-D array of ``dtype``."""
+    found = []
+    for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+        found += encoding.ids
+        found.append(mark)
+    return np.fromiter(found, dtype, len(found))
+
+
+def _header(file, dtype, count):
+    """Write the header of a .npy file of ``count`` ids at its begin; it takes as much room for any number."""
+    file.seek(0)
+    described = {"descr": dtype.str, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, described)
+
+
+def join(folder, name):
+    """What the shards of a set in ``folder`` (.npy with its .json each) hold together, as one index.
+
+    ``shards``: file, documents, bytes, tokens and sha256 of each, in the order of their names.
+    """
+    indexes = [(path, provenance.read_json(path)) for path in sorted(folder.glob("*.json"))]
+    shards = [
+        {"file": f"{folder.name}/{path.stem}.npy"}
+        | {key: index[key] for key in ("documents", "bytes", "tokens", "sha256")}
+        for path, index in indexes
+    ]
+    whole = {key: sum(shard[key] for shard in shards) for key in ("documents", "bytes", "tokens")}
+    return {
+        "set": name,
+        **whole,
+        "bytes_per_token": whole["bytes"] / whole["tokens"],
+        "n_vocab": indexes[0][1]["n_vocab"],
+        "dtype": indexes[0][1]["dtype"],
+        "sha256": provenance.digest([shard["sha256"] for shard in shards], 64),
+        "shards": shards,
+    }
+
+
 def load(path):
-    """Memory-mapped ids of a set and its index. Raises UserError where the file is missing or damaged."""
+    """Memory-mapped ids of a set and its index. Raises UserError where a file is missing or damaged.
+
+    ``path``: that of its array or, for a set in shards, of its index: the ids are then a list of the
+    shards' arrays.
+    """
     index = provenance.read_json(path.with_suffix(".json"))
+    if "shards" not in index:
+        return _load(path.with_suffix(".npy"), index["tokens"]), index
+    return [_load(path.parent / s["file"], s["tokens"]) for s in index["shards"]], index
+
+
+def _load(path, count):
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete it and run snakemake again") from None
-    if len(ids) != index["tokens"]:
-        raise UserError(
-            f"{path} holds {len(ids)} tokens, its index {index['tokens']}; delete both and run again"
-        )
-    return ids, index
+    if len(ids) != count:
+        raise UserError(f"{path} holds {len(ids)} tokens, its index {count}; delete both and run again")
+    return ids

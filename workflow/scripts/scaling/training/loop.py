@@ -27,7 +27,8 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
     """Train one run; return its record and its curve.
 
     ``run``: a run of :func:`scaling.grid.expand` with ``D`` resolved to tokens.
-    ``train_ids``, of which the first D are used, and ``test_ids``: 1-D integer arrays of token ids.
+    ``train_ids``: a 1-D integer array of token ids, of which the first D are used, or a list of them, its
+    shards (:class:`scaling.windows.Windows`); ``test_ids``: one array.
     ``plan`` and ``group``: how it is executed, and by which processes (:mod:`scaling.training.plan`).
     ``on_step(state)`` is called now and then; ``on_snapshot(step, model, weights)`` for each snapshot, with
     the weights put together in memory. ``keeper`` restores and saves what the run needs to go on
@@ -72,7 +73,7 @@ class Training:
         if plan.compile:
             graphs = group.device.type == "cuda" and group.size == 1
             self.network = torch.compile(self.network, mode="reduce-overhead" if graphs else None)
-        self.batches = windows.Windows(train_ids[: run["D"]], n_ctx=run["n_ctx"], seed=run["seed"])
+        self.batches = windows.Windows(train_ids, n_ctx=run["n_ctx"], seed=run["seed"], D=run["D"])
         self.test = windows.spread(test_ids, n_ctx=run["n_ctx"], tokens=run["test_tokens"], name="test")
         points = schedules.log_spaced(run["S"], run["test_points"], TEST_SPAN)
         self.test_steps = set(points)
