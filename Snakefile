@@ -14,6 +14,17 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/planning.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/corpus.smk"
+
+
+if SOURCES:
+
+    include: "workflow/rules/sources.smk"
+
+else:
+
+    include: "workflow/rules/prose.smk"
+
+
 include: "workflow/rules/tokenize.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"

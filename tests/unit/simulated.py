@@ -346,7 +346,11 @@ def _manifest(transfer):
     shares = {"largest_share": 0.01, "source_shares": {"pandas": 0.5, "scipy": 0.5}}
     return {
         "wheels": [{"source": name, **wheel} for name in ("pandas", "scipy", "sympy")],
+        "sources": [
+            {"source": "owner/web", "version": "0123abc", "licence": "odc-by", "files": [{"bytes": 7_000_000}]}
+        ],
         "sets": dict.fromkeys(("prose", *transfer), text | shares),
+        "leaks": {name: {"share": 0.0321} for name in transfer},
     }
 
 

@@ -31,7 +31,8 @@ MANIFEST = {
         {"source": "pandas", "version": "3.0.0", "licence": "BSD-3-Clause"},
         {"source": "botocore", "version": "1.0.0", "licence": "Apache-2.0"},
     ],
-    "sets": {"train": {"source_shares": {"pandas": 1.0}}},
+    "sources": [{"source": "owner/web", "version": "abc", "licence": "odc-by"}],
+    "sets": {"train": {"source_shares": {"pandas": 0.6, "owner/web": 0.4}}},
 }
 IDS = torch.randint(280, (3, 16), generator=torch.Generator().manual_seed(1))
 

@@ -107,7 +107,7 @@ def test_a_set_in_shards_is_joined_by_its_index(tokenizer, tmp_path):
     shards = [TEXTS[:1], TEXTS[2:]]
     for i, texts in enumerate(shards):
         tokens.write(tmp_path / f"train/0000{i}.npy", "train", tokenizer, [texts])
-    provenance.write_json(tmp_path / "train.json", tokens.join(tmp_path / "train", "train"))
+    provenance.write_json(tmp_path / "train.json", tokens.join(sorted((tmp_path / "train").glob("*.json")), "train"))
     (first, second), index = tokens.load(tmp_path / "train.json")
     assert index["tokens"] == len(first) + len(second)
     assert index["documents"] == 3

@@ -4,6 +4,7 @@ import atexit
 import gc
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,9 +43,18 @@ except UserError as error:
 
 CORPUS = f"results/data/{grid.corpus_id(config)}"
 TOKENS = f"{CORPUS}/{grid.tokenizer_id(config)}"
+SOURCES = config["corpus"]["sources"]
 TRANSFER = {transfer["set"]: transfer for transfer in config["corpus"]["transfer"]}
-SETS = ["train", "test", *TRANSFER]
-HELD_OUT = [f"{TOKENS}/{name}.npy" for name in SETS[1:]]
+OF_WHEELS = [name for name, transfer in TRANSFER.items() if "from" in transfer]
+HELD_OUT_SETS = ["test", *TRANSFER]
+# the training text of sources is in shards, the others have one file each
+SHARDS = [f"{number:05}" for number in range(config["corpus"]["shards"])] if SOURCES else []
+SETS = HELD_OUT_SETS if SOURCES else ["train", *HELD_OUT_SETS]
+HELD_OUT = [f"{TOKENS}/{name}.npy" for name in HELD_OUT_SETS]
+TRAIN_TOKENS = f"{TOKENS}/train.json" if SOURCES else f"{TOKENS}/train.npy"
+# a tokenizer that was made elsewhere, and its entry that ends a document
+GIVEN = next((config["tokenizer"][key] for key in ("file", "hub") if key in config["tokenizer"]), None)
+END = f" --end {shlex.quote(config['tokenizer']['end'])}" if "end" in config["tokenizer"] else ""
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
 FINISHED = config["finished"]
@@ -74,6 +84,7 @@ if GPUS and "gpu_percent" not in workflow.global_resources:
 
 wildcard_constraints:
     set="|".join(SETS),
+    shard=r"\d{5}",
     law=r"(?!allocation\b)\w+",
     data="[^/]+",
     run="[^/]+",
@@ -95,8 +106,24 @@ def wheels(*packages):
 
 def corpus_wheels():
     """Files of every wheel that the corpus and its transfer sets read."""
-    packages = [*config["corpus"]["prose"], *(name for spec in TRANSFER.values() for name in spec["from"])]
-    return wheels(*dict.fromkeys(packages))
+    packages = [] if SOURCES else config["corpus"]["prose"]
+    read = [name for wanted in OF_WHEELS for name in TRANSFER[wanted]["from"]]
+    return wheels(*dict.fromkeys([*packages, *read]))
+
+
+def documents(*sets):
+    """Files of the documents of ``sets``."""
+    return [f"{CORPUS}/documents/{name}.parquet" for name in sets]
+
+
+def train_documents():
+    """Files of the training documents."""
+    return documents(*(f"train/{shard}" for shard in SHARDS)) or documents("train")
+
+
+def local_files(*specs):
+    """The user's own files that sources read: what is made of them is made again when they have changed."""
+    return [path for spec in specs if "files" in spec for path in grid.local_files(spec, "corpus")]
 
 
 def folder_of(run):

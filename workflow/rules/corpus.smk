@@ -1,4 +1,4 @@
-# Text: wheels to documents.
+# Text: wheels, transfer sets, where all of it comes from.
 
 
 rule wheel:
@@ -17,30 +17,6 @@ rule wheel:
         "python workflow/scripts/wheel.py --pin {params.pin:q} --out {output:q} > {log:q} 2>&1"
 
 
-rule prose:
-    input:
-        wheels(*config["corpus"]["prose"]),
-    output:
-        train=f"{CORPUS}/documents/train.parquet",
-        test=f"{CORPUS}/documents/test.parquet",
-    log:
-        f"results/logs/prose/{grid.corpus_id(config)}.log",
-    conda:
-        "../../envs/scaling.yaml"
-    threads: 2
-    resources:
-        **of_data_job(),
-    params:
-        seed=config["corpus"]["seed"],
-        test_fraction=config["corpus"]["test_fraction"],
-    message:
-        "Read the prose of the wheels"
-    shell:
-        "python workflow/scripts/prose.py --wheels {input:q} --seed {params.seed}"
-        " --test-fraction {params.test_fraction} --train {output.train:q} --test {output.test:q}"
-        " --processes {threads} > {log:q} 2>&1"
-
-
 rule transfer:
     input:
         lambda wildcards: wheels(*TRANSFER[wildcards.set]["from"]),
@@ -49,7 +25,7 @@ rule transfer:
     log:
         f"results/logs/transfer/{grid.corpus_id(config)}/{{set}}.log",
     wildcard_constraints:
-        set="|".join(TRANSFER) or "(?!)",
+        set="|".join(OF_WHEELS) or "(?!)",
     priority: DATA_FIRST
     conda:
         "../../envs/scaling.yaml"
@@ -67,18 +43,77 @@ rule transfer:
         " --max-bytes {params.bytes} --seed {params.seed} --wheels {input:q} --out {output:q} > {log:q} 2>&1"
 
 
+rule transfer_text:
+    input:
+        lambda wildcards: local_files(TRANSFER[wildcards.set]),
+    output:
+        f"{CORPUS}/documents/{{set}}.parquet",
+    log:
+        f"results/logs/transfer/{grid.corpus_id(config)}/{{set}}.log",
+    wildcard_constraints:
+        set="|".join(name for name in TRANSFER if name not in OF_WHEELS) or "(?!)",
+    priority: DATA_FIRST
+    conda:
+        "../../envs/scaling.yaml"
+    resources:
+        **of_data_job(),
+    params:
+        version=versions.RULES["transfer_text"],
+        spec=lambda wildcards: json.dumps(grid.source(TRANSFER[wildcards.set])),
+        bytes=config["corpus"]["transfer_bytes"],
+        seed=config["corpus"]["seed"],
+    message:
+        "Read the transfer set {wildcards.set}"
+    shell:
+        "python workflow/scripts/transfer_text.py --name {wildcards.set} --spec {params.spec:q}"
+        " --max-bytes {params.bytes} --seed {params.seed} --out {output:q} > {log:q} 2>&1"
+
+
+rule leaks:
+    input:
+        documents=f"{CORPUS}/documents/{{part}}.parquet",
+        duplicates=[f"{CORPUS}/duplicates.parquet"] if SOURCES else [],
+        sets=documents(*HELD_OUT_SETS),
+    output:
+        f"{CORPUS}/leaks/{{part}}.parquet",
+    log:
+        f"results/logs/leaks/{grid.corpus_id(config)}/{{part}}.log",
+    wildcard_constraints:
+        part=r"train(/\d{5})?",
+    conda:
+        "../../envs/scaling.yaml"
+    resources:
+        **of_data_job(),
+    params:
+        version=versions.RULES["leaks"],
+        duplicates=lambda wildcards, input: [f"--duplicates={path}" for path in input.duplicates],
+    message:
+        "Look for held-out text in {wildcards.part}"
+    shell:
+        "python workflow/scripts/leaks.py --documents {input.documents:q} {params.duplicates:q}"
+        " --sets {input.sets:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule manifest:
     input:
-        documents=expand(f"{CORPUS}/documents/{{set}}.parquet", set=SETS),
+        sets=documents(*HELD_OUT_SETS),
+        train=train_documents(),
+        leaks=[path.replace("/documents/", "/leaks/") for path in train_documents()],
         wheels=corpus_wheels(),
+        sources=[f"{CORPUS}/sources.json", f"{CORPUS}/duplicates.parquet"] if SOURCES else [],
     output:
         f"{CORPUS}/manifest.json",
     log:
         f"results/logs/manifest/{grid.corpus_id(config)}.log",
     conda:
         "../../envs/scaling.yaml"
+    params:
+        version=versions.RULES["manifest"],
+        sources=lambda wildcards, input: [
+            f"--{name}={path}" for name, path in zip(("sources", "duplicates"), input.sources)
+        ],
     message:
         "Write down where the text comes from"
     shell:
-        "python workflow/scripts/manifest.py --documents {input.documents:q} --wheels {input.wheels:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python workflow/scripts/manifest.py --sets {input.sets:q} --train {input.train:q}"
+        " --leaks {input.leaks:q} --wheels {input.wheels:q} {params.sources:q} --out {output:q} > {log:q} 2>&1"

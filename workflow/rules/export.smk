@@ -22,4 +22,4 @@ rule huggingface:
         "Export {wildcards.run}"
     shell:
         "python workflow/scripts/huggingface.py --run {params.folder:q} --tokenizer {input.tokenizer:q}"
-        " --manifest {input.manifest:q} --out {output:q} > {log:q} 2>&1"
+        " --manifest {input.manifest:q}" + END + " --out {output:q} > {log:q} 2>&1"

@@ -1,19 +1,41 @@
 # What the plan looks at: the files of every job that does not train, and which of them exist.
 
 
+def text_by_rule():
+    """Files of the jobs that make documents and tokens, in the order of their rules."""
+    found = {"wheel": [[str(path)] for path in corpus_wheels()]}
+    if SOURCES:
+        kinds = [("train", "parquet"), ("held_out", "parquet"), ("record", "json")]
+        found |= {
+            "sources": [[f"{CORPUS}/sources.json"]],
+            "shard": [
+                [f"{CORPUS}/documents/{kind}/{shard}.{ending}" for kind, ending in kinds] for shard in SHARDS
+            ],
+            "held_out": [documents("test")],
+            "duplicates": [[f"{CORPUS}/duplicates.parquet"]],
+        }
+    else:
+        found["prose"] = [documents("train", "test")]
+    found |= {
+        "transfer": [documents(name) for name in OF_WHEELS],
+        "transfer_text": [documents(name) for name in TRANSFER if name not in OF_WHEELS],
+        "take_tokenizer" if GIVEN else "tokenizer": [[f"{TOKENS}/tokenizer.json"]],
+        "tokens": [[f"{TOKENS}/{name}.npy", f"{TOKENS}/{name}.json"] for name in SETS],
+    }
+    if SOURCES:
+        shards = [f"{TOKENS}/train/{shard}" for shard in SHARDS]
+        found |= {
+            "tokens_of_shard": [[f"{shard}.npy", f"{shard}.json"] for shard in shards],
+            "train_tokens": [[f"{TOKENS}/train.json"]],
+        }
+    leaks = [[path.replace("/documents/", "/leaks/")] for path in train_documents()]
+    found |= {"leaks": leaks, "manifest": [[f"{CORPUS}/manifest.json"]]}
+    return {rule: jobs for rule, jobs in found.items() if jobs}
+
+
 def files_by_rule():
     """Files of every job of the study that does not train: {rule: [files of a job, …]}."""
-    data = {}
-    if not FINISHED:
-        documents = f"{CORPUS}/documents"
-        data = {
-            "wheel": [[str(path)] for path in corpus_wheels()],
-            "prose": [[f"{documents}/train.parquet", f"{documents}/test.parquet"]],
-            "transfer": [[f"{documents}/{name}.parquet"] for name in TRANSFER],
-            "tokenizer": [[f"{TOKENS}/tokenizer.json"]],
-            "tokens": [[f"{TOKENS}/{name}.npy", f"{TOKENS}/{name}.json"] for name in SETS],
-            "manifest": [[f"{CORPUS}/manifest.json"]],
-        }
+    data = {} if FINISHED else text_by_rule()
     data["study"] = [[f"{STUDY}/study.json"]]
     tables = [f"{STUDY}/tables/{table}.parquet" for table in TABLES]
     if FINISHED and grid.is_url(FINISHED["file"]):

@@ -1,25 +1,49 @@
 # Tokens: documents to arrays of ids.
 
 
-rule tokenizer:
-    input:
-        f"{CORPUS}/documents/train.parquet",
-    output:
-        f"{TOKENS}/tokenizer.json",
-    log:
-        f"results/logs/tokenizer/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}.log",
-    conda:
-        "../../envs/scaling.yaml"
-    threads: 2
-    resources:
-        **of_data_job(),
-    params:
-        n_vocab=config["tokenizer"]["n_vocab"],
-    message:
-        "Train a tokenizer of {params.n_vocab} entries"
-    shell:
-        "RAYON_NUM_THREADS={threads} python workflow/scripts/tokenizer.py --documents {input:q}"
-        " --n-vocab {params.n_vocab} --out {output:q} > {log:q} 2>&1"
+if GIVEN:
+
+    rule take_tokenizer:
+        input:
+            GIVEN if "file" in config["tokenizer"] else [],
+        output:
+            f"{TOKENS}/tokenizer.json",
+        log:
+            f"results/logs/tokenizer/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}.log",
+        localrule: True
+        conda:
+            "../../envs/scaling.yaml"
+        params:
+            given=GIVEN,
+            revision=[f"--revision={config['tokenizer']['revision']}"] if "hub" in config["tokenizer"] else [],
+            n_vocab=config["tokenizer"]["n_vocab"],
+        message:
+            "Take the tokenizer {params.given}"
+        shell:
+            "python workflow/scripts/take_tokenizer.py --given {params.given:q} {params.revision:q}"
+            " --n-vocab {params.n_vocab}" + END + " --out {output:q} > {log:q} 2>&1"
+
+else:
+
+    rule tokenizer:
+        input:
+            train_documents()[0],
+        output:
+            f"{TOKENS}/tokenizer.json",
+        log:
+            f"results/logs/tokenizer/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}.log",
+        conda:
+            "../../envs/scaling.yaml"
+        threads: 2
+        resources:
+            **of_data_job(),
+        params:
+            n_vocab=config["tokenizer"]["n_vocab"],
+        message:
+            "Train a tokenizer of {params.n_vocab} entries"
+        shell:
+            "RAYON_NUM_THREADS={threads} python workflow/scripts/tokenizer.py --documents {input:q}"
+            " --n-vocab {params.n_vocab} --out {output:q} > {log:q} 2>&1"
 
 
 rule tokens:
@@ -43,4 +67,4 @@ rule tokens:
         "Tokenize {wildcards.set}"
     shell:
         "RAYON_NUM_THREADS={threads} python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
-        " --documents {input.documents:q} --out {output.ids:q} > {log:q} 2>&1"
+        " --documents {input.documents:q}" + END + " --out {output.ids:q} > {log:q} 2>&1"

@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        train=f"{TOKENS}/train.npy",
+        train=TRAIN_TOKENS,
         train_index=f"{TOKENS}/train.json",
         test=f"{TOKENS}/test.npy",
         test_index=f"{TOKENS}/test.json",

@@ -1,4 +1,4 @@
-"""Train the tokenizer of a corpus on its training split."""
+"""Train the tokenizer of a corpus on its training text, or the first of it."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,8 @@ def main():
     parser.add_argument("--n-vocab", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
     args = parser.parse_args()
-    tokenizer = tokens.train_tokenizer(tokens.texts(args.documents), args.n_vocab)
+    text = tokens.sample(tokens.texts(args.documents))
+    tokenizer = tokens.train_tokenizer(text, args.n_vocab)
     with provenance.whole(args.out) as scratch:
         tokenizer.save(str(scratch))
 

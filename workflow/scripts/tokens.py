@@ -1,18 +1,25 @@
-"""Turn the documents of one split or transfer set into an array of token ids."""
+"""Turn the documents of one split, or of a shard of it, or of a transfer set into an array of token ids."""
 
 import argparse
 from pathlib import Path
 
 from scaling import provenance, tokens
+from scaling.corpus import near
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--documents", type=Path, required=True, help="parquet of the set's documents")
+    parser.add_argument("--duplicates", type=Path, help="parquet of documents to leave out")
+    parser.add_argument("--set", help="its name, if the output has another")
+    parser.add_argument("--end", default=tokens.END_OF_DOCUMENT, help="entry that ends a document")
     parser.add_argument("--out", type=Path, required=True, help=".npy to write; its index goes beside it")
     args = parser.parse_args()
-    tokens.write(args.out, args.out.stem, tokens.load_tokenizer(args.tokenizer), tokens.texts(args.documents))
+    skip = near.rows_of(args.duplicates, args.documents) if args.duplicates else ()
+    found = tokens.texts(args.documents, skip)
+    tokenizer = tokens.load_tokenizer(args.tokenizer)
+    tokens.write(args.out, args.set or args.out.stem, tokenizer, found, args.end)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ Modules import only from those above them in this list::
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit
     rows         which rows of a table of runs can be used
     costs        what an experiment that was left out would cost
+    preparing    the rules that make text into tokens, and how long they take (no torch)
     planned      what a whole study will cost before it starts, and what of it would not fit (no torch)
     frontier     learning curves on a grid of compute, as trained or adjusted; compute-efficient sizes
     scans        batch scans: steps to a loss, critical batch sizes

@@ -155,7 +155,7 @@ def _check_text(corpus):
         )
     if corpus["train_bytes"] and len(sources) > 1 and not weighed:
         raise UserError(
-            "corpus.sources: found no weights beside train_bytes, expected one in each: its share of the bytes"
+            "corpus.sources: found no weights beside train_bytes, expected one in each: its share of bytes"
         )
 
 
@@ -194,8 +194,8 @@ def _check_tokenizer(tokenizer):
     if not given:
         if tokenizer["n_vocab"] > TRAINED_VOCABULARY:
             raise UserError(
-                f"tokenizer.n_vocab: found {tokenizer['n_vocab']}, expected at most {TRAINED_VOCABULARY} for a "
-                "tokenizer that is trained here; a larger one is given by `file` or `hub`"
+                f"tokenizer.n_vocab: found {tokenizer['n_vocab']}, expected at most {TRAINED_VOCABULARY} for "
+                "a tokenizer that is trained here; a larger one is given by `file` or `hub`"
             )
         _check_keys(tokenizer, {"n_vocab"}, (), "tokenizer", "a tokenizer that is trained here")
     if given == ["hub"]:
@@ -204,8 +204,8 @@ def _check_tokenizer(tokenizer):
         _check_keys(tokenizer, {"n_vocab", "file", "end"}, (), "tokenizer", "a tokenizer.json")
         if not Path(tokenizer["file"]).is_file() or re.search("[{}]", tokenizer["file"]):
             raise UserError(
-                f"tokenizer.file: found no file {tokenizer['file']!r}, expected the path of a tokenizer.json, "
-                "without braces"
+                f"tokenizer.file: found no file {tokenizer['file']!r}, expected the path of a "
+                "tokenizer.json, without braces"
             )
 
 
@@ -552,7 +552,7 @@ def wheel_id(pin):
 
 
 def source(spec):
-    """A source of text, or a transfer set's, with every key that its kind has: what it reads follows from it."""
+    """A source of text, or that of a transfer set, with every key of its kind: all that it reads by."""
     if "hub" in spec:
         defaults = {"subset": None, "split": "train", "column": "text"}
         return {"hub": spec["hub"], **{key: spec.get(key, value) for key, value in defaults.items()}} | {
@@ -575,7 +575,8 @@ def local_files(spec, where):
     """
     found = set()
     for pattern in source(spec)["files"]:
-        paths = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
+        # not Path.glob, which takes no absolute pattern
+        paths = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
         if not paths:
             raise UserError(
                 f"{where}.files: found no file for {pattern!r}, expected a path or a glob from the "
@@ -597,7 +598,7 @@ def corpus_id(config):
     if corpus["sources"]:
         sources = [[source(spec), spec.get("weight")] for spec in corpus["sources"]]
         bounds = [corpus[key] for key in ("shards", "train_bytes", "test_bytes")]
-        content = [versions.CORPUS, sources, *bounds, corpus["seed"]]
+        content = [versions.SOURCES, sources, *bounds, corpus["seed"]]
     else:
         pinned = pins(corpus["lock"])
         content = [versions.CORPUS, sorted(pinned[name] for name in corpus["prose"]), corpus["seed"]]
@@ -605,7 +606,7 @@ def corpus_id(config):
 
 
 def tokenizer_id(config):
-    """Folder of a tokenizer inside its corpus: of one trained here by its size, of others by what they are."""
+    """Folder of a tokenizer inside its corpus: one trained here by its size, others by what they are."""
     tokenizer = config["tokenizer"]
     if "file" in tokenizer:
         # by content, so that it is another one when the file has changed

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling import cluster, costs, counts, durations, gpus, memory
+from scaling import cluster, costs, counts, durations, gpus, memory, preparing
 from scaling.rows import finite
 from scaling.tables import run_folder
 from scaling.units import pf_days
@@ -19,35 +19,22 @@ from scaling.units import pf_days
 TRAINED = {"run.json", "curve.parquet"}
 """Files of a run that has ended; its snapshots too, as long as it is not evaluated."""
 SECONDS = {
-    **{"wheel": 1, "prose": 3, "transfer": 1, "tokenizer": 2, "tokens": 2, "manifest": 1},
-    **{
-        "finished_file": 1,
-        "finished": 1,
-        "study": 1,
-        "tables": 1,
-        "fit": 6,
-        "allocation": 2,
-        "exponents": 1,
-        "planner": 1,
-    },
-    **{"figure": 2, "page": 3, "report": 5},
+    "finished_file": 1,
+    "finished": 1,
+    "study": 1,
+    "tables": 1,
+    "fit": 6,
+    "allocation": 2,
+    "exponents": 1,
+    "planner": 1,
+    "figure": 2,
+    "page": 3,
+    "report": 5,
 }
-"""Seconds of the slowest job of each rule that does not train, as the default study took them on one or two
-cores. Those of text grow with the corpus, those after the runs with their number."""
-DATA = ("prose", "transfer", "tokenizer", "tokens")
-"""Rules whose jobs are Slurm's, one each."""
-USED_BY = {
-    "wheel": ("prose", "transfer", "manifest"),
-    "prose": ("tokenizer", "tokens", "manifest"),
-    "transfer": ("tokens", "manifest"),
-    "tokenizer": ("tokens",),
-    "tokens": ("train", "evaluate"),
-    "finished_file": ("finished",),
-}
-"""Files that no rule to come needs are not made again where they are gone."""
+"""Seconds of the slowest job of each rule after the runs, as the default study took them on one or two cores:
+they grow with the number of runs."""
 GATHERING = ("tables", "finished", "fit", "allocation", "exponents", "planner", "figure", "page", "report")
 """Rules that start anew when any job before them had something to do, in their order."""
-CHAIN_BEFORE = ("wheel", "prose", "tokenizer", "tokens")
 CHAIN_AFTER = ("finished_file", "finished", "tables", "fit", "allocation", "report")
 JOB_SECONDS = 2.0
 """What a run takes on this machine beside training: Python, torch; then its evaluation."""
@@ -462,7 +449,7 @@ def plan(config, runs, jobs, state, folder, cores):
         for experiment, names, own in _by_experiment(config, runs)
     ]
     rules = rule_table(runs, to_train, to_do, len(queued), jobs, state)
-    chain = longest_chain(rules, queued, bool(runs))
+    chain = longest_chain(rules, queued, preparing.seconds(config["corpus"]) if runs else {})
     return {
         "study": config["study"],
         "finished": config["finished"] is not None,
@@ -480,7 +467,7 @@ def plan(config, runs, jobs, state, folder, cores):
         },
         "chain": chain,
         "devices": elapsed(runs, remaining, queued, chain, gpu),
-        "here": _here(cores, per_run, to_train, chain),
+        "here": _here(cores, per_run, to_train, chain, rules),
         "rates": rates.kinds,
         "unfit": [
             row | {"device_seconds": per_run["device_seconds"][1][row["run"]]}
@@ -554,7 +541,7 @@ def _spent(records):
 
 def _data_bytes(jobs, state):
     """Bytes of the wheels, documents and tokens that exist; None where some do not yet."""
-    files = [path for rule in ("wheel", *DATA) for paths in jobs.get(rule, ()) for path in paths]
+    files = [path for rule in preparing.KEPT for paths in jobs.get(rule, ()) for path in paths]
     if not files or not state.files.issuperset(files):
         return None
     return sum(Path(path).stat().st_size for path in files)
@@ -571,12 +558,12 @@ def rule_table(runs, to_train, to_do, queued, jobs, state):
         if rule in left:
             left[rule] = len(missing[rule]) if anew else left[rule]
             anew = anew or left[rule] > 0
-    for rule in reversed(USED_BY):
-        if rule in left and not any(left.get(user) for user in USED_BY[rule]):
+    for rule in reversed(preparing.USED_BY):
+        if rule in left and not any(left.get(user) for user in preparing.USED_BY[rule]):
             left[rule] = 0
-    order = [*(rule for rule in jobs if rule in USED_BY or rule == "manifest"), "train", "evaluate"]
+    order = [*(rule for rule in jobs if rule in preparing.USED_BY), "train", "evaluate"]
     order += [rule for rule in jobs if rule not in order]
-    slurm = {rule: left.get(rule, 0) for rule in DATA} | {"train": queued, "evaluate": 0}
+    slurm = {rule: left.get(rule, 0) for rule in preparing.JOBS} | {"train": queued, "evaluate": 0}
     return [
         {
             **{"rule": rule, "jobs": len(missing[rule]), "cached": len(missing[rule]) - left[rule]},
@@ -590,21 +577,24 @@ def rule_table(runs, to_train, to_do, queued, jobs, state):
 def _where(rule):
     if rule == "evaluate":
         return "the job that trains the run"
-    return "Slurm" if rule in (*DATA, "train") else "where Snakemake runs"
+    return "Slurm" if rule in (*preparing.JOBS, "train") else "where Snakemake runs"
 
 
-def longest_chain(rules, queued, trains):
-    """The steps that remain and that no number of machines shortens, each with its ``seconds``, in order."""
-    waiting = {row["rule"] for row in rules if row["to_do"]}
+def longest_chain(rules, queued, text):
+    """The steps that remain and that no number of machines shortens, each with its ``seconds``, in order.
+
+    ``text``: seconds of the rules that make text into tokens, for runs to train on.
+    """
+    waiting, seconds = {row["rule"] for row in rules if row["to_do"]}, SECONDS | text
 
     def steps(names):
         return [
-            {"rule": rule, "seconds": SECONDS[rule] + (cluster.START_SECONDS if rule in DATA else 0)}
+            {"rule": rule, "seconds": seconds[rule] + cluster.START_SECONDS * (rule in preparing.JOBS)}
             for rule in names
             if rule in waiting
         ]
 
-    found = steps(CHAIN_BEFORE) if trains else []
+    found = steps(rule for rule in preparing.CHAIN if rule in text)
     if queued:
         longest = max(queued, key=lambda job: job.seconds)
         found.append({"rule": "train", "seconds": longest.seconds, "runs": list(longest.runs)})
@@ -631,9 +621,15 @@ def elapsed(runs, remaining, queued, chain, gpu):
     return found
 
 
-def _here(cores, per_run, to_train, chain):
-    """What remains on the ``cores`` of this machine, one run on each."""
-    left = per_run["core_seconds"][1]
-    beside = sum(SECONDS[step["rule"]] for step in chain if step["rule"] != "train")
+def _here(cores, per_run, to_train, chain, rules):
+    """What remains on the ``cores`` of this machine, one run, or one shard of text, on each."""
+    left, jobs = per_run["core_seconds"][1], {row["rule"]: row["to_do"] for row in rules}
+    beside = 0.0
+    for step in chain:
+        if step["rule"] in preparing.JOBS:
+            each = step["seconds"] - cluster.START_SECONDS
+            beside += each * math.ceil(jobs[step["rule"]] / cores)
+        elif step["rule"] != "train":
+            beside += step["seconds"]
     jobs = [Job((name,), 1, left[name]) for name in to_train]
     return {"cores": cores, "seconds": beside + schedule(jobs, cores)}

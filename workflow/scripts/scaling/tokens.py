@@ -1,10 +1,13 @@
 """Documents to token ids: a byte-level vocabulary, and arrays of ids for each split or transfer set."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from scaling import provenance
+from scaling.corpus import hub
 from scaling.provenance import UserError
 
 END_OF_DOCUMENT = "<|endoftext|>"
@@ -95,6 +98,29 @@ def take_tokenizer(path, n_vocab, end):
     return path.read_text(encoding="utf-8")
 
 
+def fetch_tokenizer(name, revision, folder):
+    """Path of the tokenizer.json of a repository of the hub, fetched into ``folder``; or of a local one.
+
+    Raises UserError where the hub cannot be reached, or has no such repository, revision or file.
+    """
+    missing = UserError(f"tokenizer.hub: {name} has no tokenizer.json at {revision}; name another repository")
+    if hub.is_folder(name):
+        path = Path(name) / "tokenizer.json"
+        if not path.is_file():
+            raise missing
+        return path
+    from huggingface_hub import errors, hf_hub_download
+
+    def fetch():
+        return hf_hub_download(name, "tokenizer.json", revision=revision, local_dir=folder)
+
+    with hub.faults(name, revision):
+        try:
+            return Path(hub.patiently(fetch))
+        except errors.EntryNotFoundError:
+            raise missing from None
+
+
 def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT):
     """Write the ids of a set as ``path`` (.npy) and what it holds as JSON beside it.
 
@@ -144,14 +170,15 @@ def _header(file, dtype, count):
     np.lib.format.write_array_header_1_0(file, described)
 
 
-def join(folder, name):
-    """What the shards of a set in ``folder`` (.npy with its .json each) hold together, as one index.
+def join(paths, name):
+    """What the shards of the set ``name`` hold together, as one index, from those of each, beside its array.
 
-    ``shards``: file, documents, bytes, tokens and sha256 of each, in the order of their names.
+    ``shards``: file, documents, bytes, tokens and sha256 of each, in the order of ``paths``; files are named
+    from the folder above them.
     """
-    indexes = [(path, provenance.read_json(path)) for path in sorted(folder.glob("*.json"))]
+    indexes = [(path, provenance.read_json(path)) for path in paths]
     shards = [
-        {"file": f"{folder.name}/{path.stem}.npy"}
+        {"file": f"{path.parent.name}/{path.stem}.npy"}
         | {key: index[key] for key in ("documents", "bytes", "tokens", "sha256")}
         for path, index in indexes
     ]

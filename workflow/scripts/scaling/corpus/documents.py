@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scaling import provenance
-from scaling.corpus import dedup, extract
+from scaling.corpus import dedup, extract, near
 from scaling.corpus.wheels import Wheel
 
 LEAST = 100
@@ -177,36 +177,57 @@ def write(path, documents, name):
         )
 
 
-def manifest(documents, paths):
-    """What a corpus is made of, as one JSON value, from its parquet files and its wheels.
+def manifest(parts, wheels, leaked, listing=None, duplicates=None):
+    """What a corpus is made of, as one JSON value.
 
-    ``wheels``: source, version, declared licence, sha256 and bytes of each, by source. ``sets``, by name:
-    documents, bytes of text, sha256 of the file and of the text (ids and texts, each ended by a zero byte:
-    independent of pyarrow), the share of the largest document and of each source in the bytes.
+    ``parts``: paths of the parquet files of each set, by name, ``wheels`` those of the wheels, ``leaked``
+    what :func:`scaling.corpus.leaks.report` tells; ``listing`` is sources.json and ``duplicates`` the path of
+    the documents to leave out, where the text is that of sources.
+
+    ``wheels``: source, version, declared licence, sha256 and bytes of each, by source; ``sources``: the same
+    of what else is read, a version being a commit of the hub. ``sets``, by name: documents, bytes of text,
+    sha256 of the file and of the text (ids and texts, each ended by a zero byte: independent of pyarrow), the
+    share of the largest document and of each source in the bytes. ``leaks``: see there.
     """
     described = []
-    for path in paths:
+    for path in wheels:
         with Wheel(path) as wheel:
             record = {"source": wheel.source, "version": wheel.version, "licence": wheel.licence}
         described.append(record | {"sha256": provenance.sha256(path), "bytes": Path(path).stat().st_size})
     _distinct(record["source"] for record in described)
-    sets = {}
-    for path in documents:
-        rows = pq.read_table(path, schema=SCHEMA).to_pylist()
-        name, total = rows[0]["set"], sum(len(row["text"].encode()) for row in rows)
-        if name in sets:
-            raise provenance.UserError(f"{path} holds set {name!r}, as another file does; give each set once")
-        shares = Counter()
-        content = hashlib.sha256()
-        for row in rows:
-            shares[row["source"]] += len(row["text"].encode()) / total
-            content.update(f"{row['id']}\0{row['text']}\0".encode())
-        sets[name] = {
-            "documents": len(rows),
-            "bytes": total,
-            "sha256": provenance.sha256(path),
-            "text_sha256": content.hexdigest(),
-            "largest_share": round(max(len(row["text"].encode()) for row in rows) / total, 4),
-            "source_shares": {source: round(share, 4) for source, share in sorted(shares.items())},
-        }
-    return {"wheels": sorted(described, key=lambda record: record["source"]), "sets": sets}
+    return {
+        "wheels": sorted(described, key=lambda record: record["source"]),
+        "sources": listing["sources"] if listing else [],
+        "sets": {name: _described(paths, duplicates) for name, paths in parts.items()},
+        "leaks": leaked,
+    }
+
+
+def _described(paths, duplicates):
+    """What ``manifest`` tells of the set in the parquet files at ``paths``."""
+    count = total = largest = 0
+    shares, content = Counter(), hashlib.sha256()
+    for path in paths:
+        gone = set(near.rows_of(duplicates, path)) if duplicates else ()
+        for row, (name, source, text) in enumerate(_rows(path)):
+            if row in gone:
+                continue
+            size = len(text.encode())
+            count, total, largest = count + 1, total + size, max(largest, size)
+            shares[source] += size
+            content.update(f"{name}\0{text}\0".encode())
+    checksums = [provenance.sha256(path) for path in paths]
+    return {
+        "documents": count,
+        "bytes": total,
+        "sha256": checksums[0] if len(paths) == 1 else provenance.digest(checksums, 64),
+        "text_sha256": content.hexdigest(),
+        "largest_share": round(largest / total, 4),
+        "source_shares": {source: round(size / total, 4) for source, size in sorted(shares.items())},
+    }
+
+
+def _rows(path):
+    """Id, source and text of each document of a parquet file, a batch of them in memory at a time."""
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=256, columns=["id", "source", "text"]):
+        yield from zip(*(batch.column(name).to_pylist() for name in ("id", "source", "text")), strict=True)

@@ -12,19 +12,21 @@ NORMS = {"attention_norm": "ln_1", "feed_norm": "ln_2"}
 LAYERS = {"qkv": "attn.c_attn", "project": "attn.c_proj", "expand": "mlp.c_fc", "contract": "mlp.c_proj"}
 
 
-def export(folder, *, tokenizer, manifest, out):
+def export(folder, out, *, tokenizer, manifest, end=tokens.END_OF_DOCUMENT):
     """Write the network of the run in ``folder`` to the folder ``out``, whole or not at all.
 
-    ``tokenizer``: the tokenizer.json that its tokens were made with; ``manifest``: that of their corpus. The
-    weights are the best ones where patience has kept them, else the last. Raises UserError where GPT-2
-    cannot express the network, the tokenizer is not its own, a file is damaged or no snapshot was kept.
+    ``tokenizer``: the tokenizer.json that its tokens were made with, whose entry ``end`` ends a document;
+    ``manifest``: that of their corpus. The weights are the best ones where patience has kept them, else the
+    last. Raises UserError where GPT-2 cannot express the network, the tokenizer is not its own, a file is
+    damaged or no snapshot was kept.
     """
     run = provenance.read_json(folder / "run.json")
     refuse_foreign(run)
-    vocabulary = provenance.read_json(tokenizer)["model"]["vocab"]
-    if len(vocabulary) != run["n_vocab"]:
+    entries = tokens.load_tokenizer(tokenizer)
+    n_vocab = tokens.vocabulary(entries)
+    if n_vocab != run["n_vocab"]:
         raise UserError(
-            f"{tokenizer} has {len(vocabulary)} entries, {run['run']} a vocabulary of {run['n_vocab']}; "
+            f"{tokenizer} has {n_vocab} entries, {run['run']} a vocabulary of {run['n_vocab']}; "
             "give the tokenizer that its tokens were made with"
         )
     step = choose(run, tables.snapshot_steps(folder / "snapshots"))
@@ -32,13 +34,13 @@ def export(folder, *, tokenizer, manifest, out):
     snapshots.load(model, tables.snapshot_path(folder / "snapshots", step))
     rows = tables.read_table(folder / "evaluation.parquet").to_pylist()
     losses = [row for row in rows if row["step"] == step]
-    described = card(run, step, losses, provenance.read_json(manifest))
+    described = card(run, step, losses, provenance.read_json(manifest), end)
     with provenance.whole(out) as scratch:
         scratch.mkdir()
         snapshots.save(weights(model), scratch / "model.safetensors")
-        provenance.write_json(scratch / "config.json", config(run, vocabulary[tokens.END_OF_DOCUMENT]))
+        provenance.write_json(scratch / "config.json", config(run, entries.token_to_id(end)))
         shutil.copyfile(tokenizer, scratch / "tokenizer.json")
-        provenance.write_json(scratch / "tokenizer_config.json", tokenizer_config(run))
+        provenance.write_json(scratch / "tokenizer_config.json", tokenizer_config(run, end))
         (scratch / "README.md").write_text(described, encoding="utf-8")
 
 
@@ -106,18 +108,18 @@ def config(run, end_of_document):
     }
 
 
-def tokenizer_config(run):
+def tokenizer_config(run, end):
     """What tokenizer_config.json says beside tokenizer.json."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": tokens.END_OF_DOCUMENT,
-        "eos_token": tokens.END_OF_DOCUMENT,
+        "bos_token": end,
+        "eos_token": end,
         "model_max_length": run["n_ctx"],
         "clean_up_tokenization_spaces": False,
     }
 
 
-def card(run, step, losses, manifest):
+def card(run, step, losses, manifest, end):
     """The model card as Markdown; ``losses``: rows of evaluation.parquet for these weights."""
     kept = "the best by test loss" if step == run["best_step"] else "the last kept"
     network = ", ".join(f"{name} {run[name]}" for name in ("n_layer", "d_model", "d_ff", "n_head"))
@@ -125,9 +127,9 @@ def card(run, step, losses, manifest):
         network += f", run through {run['reuse']} times with the same weights, here repeated"
     sources = manifest["sets"]["train"]["source_shares"]
     texts = [
-        f"{wheel['source']} {wheel['version']} ({wheel['licence']})"
-        for wheel in manifest["wheels"]
-        if wheel["source"] in sources
+        f"{origin['source']} {origin['version']} ({origin['licence']})"
+        for origin in (*manifest["wheels"], *manifest["sources"])
+        if origin["source"] in sources
     ]
     lines = [
         "---",
@@ -138,14 +140,14 @@ def card(run, step, losses, manifest):
         "",
         "A network of a scaling study after [Kaplan et al. 2020](https://arxiv.org/abs/2001.08361), in the",
         'form of a GPT-2: `AutoModelForCausalLM.from_pretrained("…")` loads it, its tokenizer',
-        f'`AutoTokenizer.from_pretrained("…")`. Documents end with the token `{tokens.END_OF_DOCUMENT}`.',
+        f'`AutoTokenizer.from_pretrained("…")`. Documents end with the token `{end}`.',
         "",
         f"- Network: {network}; contexts of {run['n_ctx']} tokens from a vocabulary of {run['n_vocab']:,}",
         f"- N, weights outside embeddings, biases and norms: {run['N']:,}",
         f"- D, tokens of training text: {run['D']:,}",
         f"- Weights: those after step {step:,} of {run['S']:,} planned, {kept}; the run {run['status']}",
         f"- Tokens seen by then, at B = {run['B']:,} a step: {step * run['B']:,}",
-        f"- Training text: prose from the wheels of {', '.join(texts)}",
+        f"- Training text: {', '.join(texts)}",
         "",
         "| Set | Loss (nats per token) | Bits per byte |",
         "|---|---|---|",

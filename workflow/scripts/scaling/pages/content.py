@@ -81,9 +81,23 @@ def origins(study, manifest):
         "config": study["config"],
         "config_digest": provenance.digest(study["config"]),
         "versions": study["versions"],
-        "wheels": manifest["wheels"] if manifest else [],
-        "texts": manifest["sets"] if manifest else {},
+        "texts": manifest and texts(manifest),
     }
+
+
+def texts(manifest):
+    """What the foot of a page tells of the text: rows of its origins, and of its sets."""
+    sources = [
+        {**source, "sha256": None, "files": len(source["files"])}
+        | {"bytes": sum(file["bytes"] for file in source["files"])}
+        for source in manifest["sources"]
+    ]
+    leaks = manifest["leaks"]
+    sets = {
+        name: row | {"seen": wording.percent(leaks[name]["share"]) if name in leaks else "–"}
+        for name, row in manifest["sets"].items()
+    }
+    return {"origins": [*manifest["wheels"], *sources], "sets": sets}
 
 
 def together(absent):

@@ -9,9 +9,16 @@ TOLD = 10
 """Runs that the terminal names; of more it says how many they are."""
 STEPS = {
     "wheel": "download the wheels",
+    "sources": "look up the files of the sources",
     "prose": "read the text",
+    "shard": "read a shard of the text",
+    "held_out": "gather the test text",
+    "duplicates": "find duplicates",
+    "take_tokenizer": "take the tokenizer",
     "tokenizer": "train the tokenizer",
     "tokens": "tokenize",
+    "tokens_of_shard": "tokenize a shard",
+    "train_tokens": "count the tokens",
     "finished_file": "download the finished runs",
     "finished": "read the finished runs",
     "tables": "gather the runs into tables",
@@ -238,7 +245,7 @@ def disk(plan):
     """What is known of the corpus on disk, in a sentence."""
     if plan["data_bytes"] is None:
         return "What the corpus takes is not known before it exists; it is not counted."
-    return f"The corpus, its wheels and its tokens take {size(plan['data_bytes'])} more."
+    return f"The corpus and its tokens take {size(plan['data_bytes'])} more."
 
 
 # --- numbers --------------------------------------------------------------------------------------------
