@@ -41,7 +41,9 @@ rule shard:
         train_bytes=(
             [f"--train-bytes={config['corpus']['train_bytes']}"] if config["corpus"]["train_bytes"] else []
         ),
-        weights=[f"--weights={spec['weight']}" for spec in SOURCES if "weight" in spec],
+        weights=(
+            ["--weights", *weights] if (weights := [s["weight"] for s in SOURCES if "weight" in s]) else []
+        ),
     message:
         "Read shard {wildcards.shard} of {params.shards}"
     shell:

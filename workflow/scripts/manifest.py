@@ -19,7 +19,7 @@ def main():
     args = parser.parse_args()
     parts = {"train": args.train} | {path.stem: [path] for path in args.sets}
     leaked = leaks.report(args.leaks, args.sets)
-    listing = args.sources and provenance.read_json(args.sources)
+    listing = provenance.read_json(args.sources) if args.sources else []
     found = documents.manifest(parts, args.wheels, leaked, listing, args.duplicates)
     provenance.write_json(args.out, found)
 

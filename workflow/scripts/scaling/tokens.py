@@ -203,14 +203,16 @@ def load(path):
     index = provenance.read_json(path.with_suffix(".json"))
     if "shards" not in index:
         return _load(path.with_suffix(".npy"), index["tokens"]), index
-    return [_load(path.parent / s["file"], s["tokens"]) for s in index["shards"]], index
+    # Snakemake looks at shards when their index is gone
+    remedy = f"delete it and {path.with_suffix('.json')}, and run snakemake again"
+    return [_load(path.parent / s["file"], s["tokens"], remedy) for s in index["shards"]], index
 
 
-def _load(path, count):
+def _load(path, count, remedy="delete it and run snakemake again"):
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and run snakemake again") from None
+        raise UserError(f"{path} cannot be read ({error}); {remedy}") from None
     if len(ids) != count:
-        raise UserError(f"{path} holds {len(ids)} tokens, its index {count}; delete both and run again")
+        raise UserError(f"{path} holds {len(ids)} tokens, its index {count}; {remedy}")
     return ids

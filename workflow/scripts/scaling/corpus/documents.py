@@ -177,7 +177,7 @@ def write(path, documents, name):
         )
 
 
-def manifest(parts, wheels, leaked, listing=None, duplicates=None):
+def manifest(parts, wheels, leaked, listing=(), duplicates=None):
     """What a corpus is made of, as one JSON value.
 
     ``parts``: paths of the parquet files of each set, by name, ``wheels`` those of the wheels, ``leaked``
@@ -185,7 +185,7 @@ def manifest(parts, wheels, leaked, listing=None, duplicates=None):
     the documents to leave out, where the text is that of sources.
 
     ``wheels``: source, version, declared licence, sha256 and bytes of each, by source; ``sources``: the same
-    of what else is read, a version being a commit of the hub. ``sets``, by name: documents, bytes of text,
+    of what else is read, with its ``files``: a version is a commit of the hub, or tells its files. ``sets``, by name: documents, bytes of text,
     sha256 of the file and of the text (ids and texts, each ended by a zero byte: independent of pyarrow), the
     share of the largest document and of each source in the bytes. ``leaks``: see there.
     """
@@ -197,10 +197,15 @@ def manifest(parts, wheels, leaked, listing=None, duplicates=None):
     _distinct(record["source"] for record in described)
     return {
         "wheels": sorted(described, key=lambda record: record["source"]),
-        "sources": listing["sources"] if listing else [],
+        "sources": [_origin(source) for source in listing],
         "sets": {name: _described(paths, duplicates) for name, paths in parts.items()},
         "leaks": leaked,
     }
+
+
+def _origin(source):
+    version = source.get("revision") or provenance.digest(source["files"], 12)
+    return {key: source[key] for key in ("licence", "files")} | {"source": source["name"], "version": version}
 
 
 def _described(paths, duplicates):
