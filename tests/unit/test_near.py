@@ -36,8 +36,25 @@ def script(*arguments):
 
 def part(path, texts):
     found = pa.FixedSizeListArray.from_arrays(pa.array(near.sketches(texts).ravel()), near.ENTRIES)
-    pq.write_table(pa.table({"text": texts, "sketch": found}), path)
+    pq.write_table(pa.table({"text": texts, "sketch": found}), path, store_schema=False)
     return path
+
+
+# texts
+
+
+def test_texts_come_in_batches_of_bounded_size(tmp_path, monkeypatch):
+    texts = ["a" * length for length in (10, 60, 40, 1, 250, 0, 99, 1, *[30] * 40)]
+    pq.write_table(pa.table({"text": texts, "other": texts}), tmp_path / "documents.parquet")
+    monkeypatch.setattr(near, "PIECE", 100)
+    found = list(near.texts(tmp_path / "documents.parquet"))
+    assert [text for batch in found for text in batch] == texts
+    assert [len(batch) for batch in found][:4] == [2, 2, 1, 3]
+    assert all(len(batch) == 1 or sum(map(len, batch)) <= 100 for batch in found)
+    some = [
+        text for batch in near.texts(tmp_path / "documents.parquet", np.array([0, 4, 20])) for text in batch
+    ]
+    assert some == [text for row, text in enumerate(texts) if row not in (0, 4, 20)]
 
 
 # sketches
@@ -190,8 +207,10 @@ def test_parts_are_checked(tmp_path):
     pq.write_table(pa.table({"text": ["a"]}), bare)
     done = script("--parts", good, bare, "--out", out)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {bare} has no column sketch of fixed_size_list")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == f"error: {bare} has no column sketch; delete it and run snakemake again\n"
     assert not out.exists()
+    pq.write_table(pa.table({"sketch": [[1, 2, 3]]}), bare)
+    with pytest.raises(UserError, match=r"bare\.parquet has sketches of another length"):
+        near.read_sketches([good, bare])
     with pytest.raises(UserError, match=r"has the name of another part, test; give each part once"):
         near.read_sketches([good, good])

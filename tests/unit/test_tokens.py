@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scaling import provenance, tokens
+from scaling.corpus import near
 from scaling.provenance import UserError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
@@ -107,12 +108,14 @@ def test_a_set_in_shards_is_joined_by_its_index(tokenizer, tmp_path):
     shards = [TEXTS[:1], TEXTS[2:]]
     for i, texts in enumerate(shards):
         tokens.write(tmp_path / f"train/0000{i}.npy", "train", tokenizer, [texts])
-    provenance.write_json(tmp_path / "train.json", tokens.join(sorted((tmp_path / "train").glob("*.json")), "train"))
+    provenance.write_json(
+        tmp_path / "train.json", tokens.join(sorted((tmp_path / "train").glob("*.json")), "train")
+    )
     (first, second), index = tokens.load(tmp_path / "train.json")
     assert index["tokens"] == len(first) + len(second)
     assert index["documents"] == 3
     assert index["sha256"] != index["shards"][0]["sha256"]
-    tokens.write(tmp_path / "all.npy", "train", tokenizer, tokens.texts(documents, skip=[1]))
+    tokens.write(tmp_path / "all.npy", "train", tokenizer, near.texts(documents, skip=[1]))
     np.testing.assert_array_equal(tokens.load(tmp_path / "all.npy")[0], np.concatenate([first, second]))
     (tmp_path / "train/00001.npy").unlink()
     with pytest.raises(UserError, match=r"train/00001\.npy cannot be read"):
@@ -141,7 +144,7 @@ def test_a_set_is_written_with_its_index(tokenizer, tmp_path):
     documents = tmp_path / "documents.parquet"
     pq.write_table(pa.table({"text": TEXTS}), documents)
     path = tmp_path / "test.npy"
-    tokens.write(path, "test", tokenizer, tokens.texts(documents))
+    tokens.write(path, "test", tokenizer, near.texts(documents))
     ids, index = tokens.load(path)
     assert isinstance(ids, np.memmap)
     assert index["tokens"] == len(ids)

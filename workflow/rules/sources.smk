@@ -113,7 +113,7 @@ rule tokens_of_shard:
     message:
         "Tokenize shard {wildcards.shard}"
     shell:
-        "RAYON_NUM_THREADS=1 python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
+        "TOKENIZERS_PARALLELISM=false python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
         " --documents {input.documents:q} --duplicates {input.duplicates:q} --set train"
         + END
         + " --out {output.ids:q} > {log:q} 2>&1"

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from scaling import provenance, tokens
+from scaling.corpus import near
 
 
 def main():
@@ -12,7 +13,7 @@ def main():
     parser.add_argument("--n-vocab", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
     args = parser.parse_args()
-    text = tokens.sample(tokens.texts(args.documents))
+    text = tokens.sample(near.texts(args.documents))
     tokenizer = tokens.train_tokenizer(text, args.n_vocab)
     with provenance.whole(args.out) as scratch:
         tokenizer.save(str(scratch))

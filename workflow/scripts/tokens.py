@@ -17,7 +17,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help=".npy to write; its index goes beside it")
     args = parser.parse_args()
     skip = near.rows_of(args.duplicates, args.documents) if args.duplicates else ()
-    found = tokens.texts(args.documents, skip)
+    found = near.texts(args.documents, skip)
     tokenizer = tokens.load_tokenizer(args.tokenizer)
     tokens.write(args.out, args.set or args.out.stem, tokenizer, found, args.end)
 

@@ -1,9 +1,9 @@
 """Documents to token ids: a byte-level vocabulary, and arrays of ids for each split or transfer set."""
 
+from array import array
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from scaling import provenance
@@ -11,19 +11,8 @@ from scaling.corpus import hub
 from scaling.provenance import UserError
 
 END_OF_DOCUMENT = "<|endoftext|>"
-BATCH = 256
-"""Documents in memory at once."""
 SAMPLE_BYTES = 2**28
 """Text that a tokenizer is trained on, at most: the first of the documents, which are in random order."""
-
-
-def texts(documents, skip=()):
-    """Batches of the texts of a parquet file of documents, in its order, without the rows to ``skip``."""
-    skip, row = set(skip), 0
-    for batch in pq.ParquetFile(documents).iter_batches(batch_size=BATCH, columns=["text"]):
-        found = batch.column(0).to_pylist()
-        yield [text for i, text in enumerate(found, row) if i not in skip] if skip else found
-        row += len(found)
 
 
 def sample(text_batches, limit=SAMPLE_BYTES):
@@ -156,11 +145,11 @@ def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT):
 
 def encode(tokenizer, batch, mark, dtype):
     """Ids of the texts of ``batch``, each followed by ``mark``: a 1-D array of ``dtype``."""
-    found = []
+    found = array("I")  # fills from a list in half the time that numpy takes
     for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-        found += encoding.ids
+        found.fromlist(encoding.ids)
         found.append(mark)
-    return np.fromiter(found, dtype, len(found))
+    return np.array(found, dtype)
 
 
 def _header(file, dtype, count):

@@ -17,25 +17,13 @@ FOUND = pa.schema([("set", pa.string()), ("shingles", pa.int64()), ("seen", pa.b
 """What of each set stands in a part of the training text: the set's number of shingles, and a bit for each in
 ascending order (numpy.packbits)."""
 
-_BATCH = 256
 _TABLE_BITS = 26
 """A table of 2^26 bytes tells most shingles of training text from all of the sets' at one look."""
 
 
-def texts(path, skip=()):
-    """Batches of the texts of a parquet file of documents without the rows to ``skip``."""
-    kept, row = None, 0
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH, columns=["text"]):
-        kept = np.ones(len(batch), bool)
-        inside = np.asarray(skip, np.int64) - row
-        kept[inside[(inside >= 0) & (inside < len(batch))]] = False
-        row += len(batch)
-        yield batch.column(0).filter(pa.array(kept)).to_pylist()
-
-
 def unique(path):
     """Hashes of the unique shingles of a parquet file of documents, ascending: uint64."""
-    return _distinct([hashes for batch in texts(path) for hashes, _ in near.shingled(batch)])
+    return _distinct([hashes for batch in near.texts(path) for hashes, _ in near.shingled(batch)])
 
 
 def _distinct(arrays, dtype=np.uint64):
@@ -79,7 +67,7 @@ def write(documents, sets, out, duplicates=None):
     skip = () if duplicates is None else near.rows_of(duplicates, documents)
     rows = [
         {"set": Path(path).stem, "shingles": len(one), "seen": np.packbits(bits).tobytes()}
-        for path, one, bits in zip(sets, shingles, seen(texts(documents, skip), shingles), strict=True)
+        for path, one, bits in zip(sets, shingles, seen(near.texts(documents, skip), shingles), strict=True)
     ]
     with provenance.whole(out) as scratch:
         pq.write_table(pa.Table.from_pylist(rows, schema=FOUND), scratch)
@@ -118,9 +106,9 @@ def report(parts, sets):
 
 
 def _documents(path, shingles, bits):
-    """How many documents a set has, and how many of them have at least HALF of their shingles among ``bits``."""
+    """How many documents a set has, and how many have at least HALF of their shingles among ``bits``."""
     documents = leaked = 0
-    for batch in texts(path):
+    for batch in near.texts(path):
         pairs = [
             owner * len(shingles) + np.searchsorted(shingles, hashes)
             for hashes, owner in near.shingled(batch)

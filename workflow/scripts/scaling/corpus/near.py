@@ -28,7 +28,7 @@ EQUAL = 26
 LOOK_BACK = 64
 """Most earlier documents with which one is compared in a band: the last before it whose band is equal."""
 PIECE = 2**20
-"""Characters of text whose shingles are in memory at once; a longer text is cut there."""
+"""Characters of text that are in memory at once, with what is made of them."""
 SKETCH = pa.list_(pa.uint32(), ENTRIES)
 """Type of the column `sketch` of a parquet file of documents."""
 FOUND = pa.schema([("part", pa.string()), ("row", pa.int64())])
@@ -45,10 +45,34 @@ _ROWS = 2**15
 """Pairs of sketches that are compared at once."""
 
 
+def texts(path, skip=()):
+    """Batches of the texts of a parquet file of documents, in its order, without the rows to ``skip``.
+
+    A batch has PIECE characters at most, or is a single document.
+    """
+    skip, found, size = set(skip), [], 0
+    for row, text in enumerate(_column(path, "text")):
+        if row in skip:
+            continue
+        if found and size + len(text) > PIECE:
+            yield found
+            found, size = [], 0
+        found.append(text)
+        size += len(text)
+    if found:
+        yield found
+
+
+def _column(path, name):
+    # mapped, or the whole of the column in a row group would be read at once
+    for batch in pq.ParquetFile(path, memory_map=True).iter_batches(batch_size=16, columns=[name]):
+        yield from batch.column(0).to_pylist()
+
+
 def shingled(texts):
     """Batches of the shingles of texts: hashes (uint64) and the index of the text of each (int64), ascending.
 
-    A batch has PIECE characters at most. A text longer than that is cut into pieces, each shingled by
+    A batch is of PIECE characters at most. A text longer than that is cut into pieces, each shingled by
     itself: words across a cut make no shingle.
     """
     pieces, owners, size = [], [], 0
@@ -141,15 +165,19 @@ def read_sketches(paths):
     files = [pq.ParquetFile(path) for path in paths]
     names = [Path(path).stem for path in paths]
     for path, name, file in zip(paths, names, files, strict=True):
-        if "sketch" not in file.schema_arrow.names or file.schema_arrow.field("sketch").type != SKETCH:
-            raise UserError(f"{path} has no column sketch of {SKETCH}; delete it and run snakemake again")
+        if "sketch" not in file.schema_arrow.names:
+            raise UserError(f"{path} has no column sketch; delete it and run snakemake again")
         if names.count(name) > 1:
             raise UserError(f"{path} has the name of another part, {name}; give each part once")
     counts = [file.metadata.num_rows for file in files]
     found, row = np.empty((sum(counts), ENTRIES), np.uint32), 0
-    for file in files:
+    for path, file in zip(paths, files, strict=True):
         for batch in file.iter_batches(batch_size=_ROWS, columns=["sketch"]):
-            found[row : row + len(batch)] = batch.column(0).flatten().to_numpy().reshape(-1, ENTRIES)
+            # parquet itself knows no lists of one length
+            entries = batch.column(0).flatten()
+            if len(entries) != ENTRIES * len(batch):
+                raise UserError(f"{path} has sketches of another length; delete it and run snakemake again")
+            found[row : row + len(batch)] = entries.to_numpy().reshape(-1, ENTRIES)
             row += len(batch)
     return found, counts
 
