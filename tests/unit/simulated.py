@@ -347,7 +347,12 @@ def _manifest(transfer):
     return {
         "wheels": [{"source": name, **wheel} for name in ("pandas", "scipy", "sympy")],
         "sources": [
-            {"source": "owner/web", "version": "0123abc", "licence": "odc-by", "files": [{"bytes": 7_000_000}]}
+            {
+                "source": "owner/web",
+                "version": "0123abc",
+                "licence": "odc-by",
+                "files": [{"bytes": 7_000_000}],
+            }
         ],
         "sets": dict.fromkeys(("prose", *transfer), text | shares),
         "leaks": {name: {"share": 0.0321} for name in transfer},

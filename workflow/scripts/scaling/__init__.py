@@ -7,6 +7,7 @@ Modules import only from those above them in this list::
     versions     what to raise when a change of the code changes what it makes
     counts       parameters and FLOPs of a shape, in every convention (no torch)
     durations    how long a step takes on a device, by a stated rate (no torch)
+    trunks       runs that share their beginning: what is trained once, and what of each by itself (no torch)
     memory       what a run needs of a device's memory (no torch)
     gpus         how many this machine has, and how much of one a run fills (no torch)
     cluster      what runs ask of Slurm, and which of them share a job (no torch)

@@ -106,7 +106,7 @@ def fetch_tokenizer(name, revision, folder):
     with hub.faults(name, revision):
         try:
             return Path(hub.patiently(fetch))
-        except errors.EntryNotFoundError:
+        except errors.RemoteEntryNotFoundError:
             raise missing from None
 
 

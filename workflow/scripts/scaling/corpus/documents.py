@@ -185,9 +185,10 @@ def manifest(parts, wheels, leaked, listing=(), duplicates=None):
     the documents to leave out, where the text is that of sources.
 
     ``wheels``: source, version, declared licence, sha256 and bytes of each, by source; ``sources``: the same
-    of what else is read, with its ``files``: a version is a commit of the hub, or tells its files. ``sets``, by name: documents, bytes of text,
-    sha256 of the file and of the text (ids and texts, each ended by a zero byte: independent of pyarrow), the
-    share of the largest document and of each source in the bytes. ``leaks``: see there.
+    of what else is read, with its ``files``: a version is a commit of the hub, or tells its files. ``sets``,
+    by name: documents, bytes of text, sha256 of the file and of the text (ids and texts, each ended by a zero
+    byte: independent of pyarrow), the share of the largest document and of each source in the bytes.
+    ``leaks``: see there.
     """
     described = []
     for path in wheels:

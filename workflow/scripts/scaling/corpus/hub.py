@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub: which files hold a split, and ranges of their bytes.
 
-A name that begins with ``/`` or ``.`` is a folder laid out like a repository of the hub, read by the same rules. The
-token is the one that huggingface_hub finds (``HF_TOKEN``); it goes into requests only.
+A name that begins with ``/`` or ``.`` is a folder laid out like a repository of the hub, read by the same
+rules. The token is the one that huggingface_hub finds (``HF_TOKEN``); it goes into requests only.
 """
 
 import logging
@@ -16,6 +16,8 @@ from scaling.provenance import UserError
 PAUSES = (1, 4, 16)
 """Seconds before each new try of a request that failed on its way."""
 
+GATED = "is gated; ask for access on its page and set HF_TOKEN to a token of that account"
+
 
 def is_folder(name):
     return name.startswith(("/", "."))
@@ -23,42 +25,54 @@ def is_folder(name):
 
 @contextmanager
 def faults(name, revision=None):
-    """What goes wrong on the way to the hub, as a :class:`UserError`: no network, no such thing, no access."""
-    if is_folder(name):
+    """What goes wrong on the way to the hub, as a :class:`UserError`: no network, no such thing, no access.
+
+    Of a folder, and of what is no fault of the hub, errors stay as they are.
+    """
+    try:
         yield
-        return
+    except Exception as error:
+        message = None if is_folder(name) else _told(_origin(error), revision)
+        if message is None:
+            raise
+        raise UserError(f"{name} of the Hugging Face hub {message}") from None
+
+
+def _origin(error):
+    """The error in whose place huggingface_hub put a FileNotFoundError, or the error itself."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    while isinstance(error, FileNotFoundError) and not isinstance(error, HfHubHTTPError):
+        if error.__cause__ is None:
+            break
+        error = error.__cause__
+    return error
+
+
+def _told(error, revision):
     import httpx2
     from huggingface_hub import errors
 
-    try:
-        yield
-    except errors.GatedRepoError:
-        message = "is gated; ask for access on its page and set HF_TOKEN to a token of that account"
-    except errors.RevisionNotFoundError:
-        message = f"has no revision {revision!r}; set `revision` to one of its branches, tags or commits"
-    except errors.RepositoryNotFoundError:
-        message = "does not exist or is private; check the name, or set HF_TOKEN to a token that may read it"
-    except errors.HfHubHTTPError as error:
-        message = f"cannot be read: the hub answered {error.response.status_code}; try again later"
-    except errors.OfflineModeIsEnabled:
-        message = "cannot be read offline; unset HF_HUB_OFFLINE, or give local `files`"
-    except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
-        message = (
-            f"cannot be read: the hub is out of reach ({type(error).__name__}); check the network and HF_ENDPOINT, "
-            "or give local `files`"
+    if isinstance(error, errors.GatedRepoError):
+        return GATED
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"has no revision {revision!r}; set `revision` to one of its branches, tags or commits"
+    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+        return "does not exist or is private; check the name, or set HF_TOKEN to a token that may read it"
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"cannot be read: the hub answered {error.response.status_code}; try again later"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "cannot be read offline; unset HF_HUB_OFFLINE, or give local `files`"
+    if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError):
+        return (
+            f"cannot be read: the hub is out of reach ({type(error).__name__}); check the network and "
+            "HF_ENDPOINT, or give local `files`"
         )
-    except FileNotFoundError as error:
-        if not isinstance(error.__cause__, Exception):
-            raise
-        with faults(name, revision):  # HfFileSystem wraps what it got in one of these
-            raise error.__cause__ from None
-    else:
-        return
-    raise UserError(f"data set {name} of the hub {message}") from None
+    return None
 
 
 def patiently(request):
-    """What ``request()`` returns; tried anew, after each of PAUSES, where the network or the hub's server fails."""
+    """What ``request()`` returns; tried anew, after each of PAUSES, where the network or the server fails."""
     import httpx2
     from huggingface_hub import errors
 
@@ -76,11 +90,11 @@ def patiently(request):
 
 
 def resolve(spec):
-    """What a source ``{hub, subset, revision, split, column}`` stands for: its commit, declared licence and files.
+    """What a source ``{hub, subset, revision, split}`` stands for: its commit, declared licence and files.
 
-    ``files``: ``path`` in the repository, ``bytes``, and ``sha256`` of the content where it is stored as a large file,
-    else git's ``blob_id``; of a folder neither. The commit of a folder is its ``revision`` as given. Raises
-    :class:`UserError` as :func:`faults`, and for an unknown subset or split.
+    ``files``: ``path`` in the repository, ``bytes``, and ``sha256`` of the content where it is stored as a
+    large file, else git's ``blob_id``; of a folder neither. The commit of a folder is its ``revision`` as
+    given. Raises :class:`UserError` as :func:`faults`, and for an unknown subset or split.
     """
     name, revision = spec["hub"], spec["revision"]
     if is_folder(name):
@@ -90,7 +104,7 @@ def resolve(spec):
     api = HfApi()
     with faults(name, revision):
         info = patiently(lambda: api.dataset_info(name, revision=revision, timeout=30))
-        paths = patiently(lambda: _paths(f"hf://datasets/{name}", spec, info.sha))
+        paths = _paths(f"hf://datasets/{name}", spec, info.sha)
         start = f"hf://datasets/{name}@{info.sha}/"
         paths = [path.removeprefix(start) for path in paths]
         found = []
@@ -112,7 +126,9 @@ def _folder(spec):
 
     folder = Path(spec["hub"])
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; set `hub` to a folder laid out like a data set, or to a name")
+        raise UserError(
+            f"{folder} is no folder; set `hub` to a folder laid out like a data set, or to a name"
+        )
     card = folder / "README.md"
     licence = _licence(DatasetCard.load(card, ignore_metadata_errors=True).data if card.is_file() else None)
     root = folder.resolve()
@@ -137,17 +153,22 @@ def _paths(where, spec, commit=None):
     with tempfile.TemporaryDirectory() as cache:
         try:
             builder = datasets.load_dataset_builder(where, subset, revision=commit, cache_dir=cache)
+        except datasets.exceptions.DatasetNotFoundError:
+            # it was described a moment ago, so it is there, and what is refused is its files
+            raise UserError(f"{name} of the Hugging Face hub {GATED}") from None
         except (datasets.exceptions.DataFilesNotFoundError, datasets.data_files.EmptyDatasetError):
             raise UserError(f"data set {name} has no files of text; name another") from None
         except ValueError as error:
             known = re.search(r"\[[^]]*\]", str(error))
             if not known:
-                raise UserError(f"data set {name} cannot be resolved ({' '.join(str(error).split())[:200]})") from None
+                raise UserError(
+                    f"data set {name} cannot be resolved ({' '.join(str(error).split())[:200]})"
+                ) from None
             found = f"no subset {subset!r}" if subset else "several subsets"
             raise UserError(f"data set {name} has {found}; set `subset` to one of {known[0][1:-1]}") from None
         except RuntimeError:
             raise UserError(
-                f"data set {name} is made by a script, which is not run; name one of parquet, JSON or text files"
+                f"data set {name} is made by a script, which is not run; name another, of files"
             ) from None
     files = builder.config.data_files or {}
     if subset is not None and builder.config.name != subset:
@@ -159,7 +180,7 @@ def _paths(where, spec, commit=None):
 
 
 def opened(name, commit, path, whole):
-    """A file of a data set, open for reading bytes: in a stream of blocks if ``whole``, else in ranges as asked for.
+    """A file of a data set, open for reading bytes: by blocks if ``whole``, else by ranges as asked for.
 
     A range that fails on its way is asked for again, with pauses. Raises what :func:`faults` explains.
     """
