@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -251,9 +250,3 @@ def test_a_changed_file_is_read_again(own, tmp_path):
         row["text"] for kind in ("train", "held_out") for shard in documents(corpus, kind) for row in shard
     }
     assert document(random.Random(9), 30) in texts
-
-
-def test_shares_of_the_data_are_even(own):
-    """The first tokens are of all shards: a small D is no other text than a large one."""
-    shards, _ = tokens.load(token_folder(own.corpus) / "train.json")
-    assert np.ptp([len(ids) for ids in shards]) < 0.3 * len(shards[0])
