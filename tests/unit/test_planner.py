@@ -215,6 +215,10 @@ def test_the_learning_rate_is_the_study_s_rule_of_size_and_batch():
         0.003239 - 0.0001395 * math.log(1e9)
     )
     assert ask(known(road("D"), rule=None), N=1e12)["best"]["learning_rate"] is None
+    logarithm = {"value": 0.003, "ln_N": -0.0001, "N": None}
+    assert ask(known(road("D"), rule=logarithm), N=1e9)["best"]["learning_rate"]["value"] == pytest.approx(
+        0.003 - 0.0001 * math.log(1e9)
+    )
 
 
 def test_distance_is_told_against_the_largest_run():

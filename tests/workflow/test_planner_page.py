@@ -33,7 +33,7 @@ ASKED = (
 )
 OWN = "JSON.parse(document.getElementById('planner-data').textContent).known"
 RULES = (
-    0.001,
+    {"value": 0.003, "ln_N": -0.0001, "N": None},
     None,
     {"value": 0.011, "N": {"at": 24576, "exponent": -0.38}, "B": {"at": 2048, "exponent": 0.5}},
 )

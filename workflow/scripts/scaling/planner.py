@@ -393,7 +393,9 @@ def _rates(rule, found):
     N, B = found["N"], found["B"]
     if rule is None:
         a, b = PAPERS_RATE
-        rates = a - b * np.log(N)
+        rule = {"value": a, "ln_N": -b}
+    if isinstance(rule, dict) and rule.get("ln_N") is not None:
+        rates = rule["value"] + rule["ln_N"] * np.log(N)
         return np.where(rates > 0, rates, np.nan)
     if not isinstance(rule, dict):
         return np.full(len(N), float(rule))

@@ -61,6 +61,9 @@ def rate(rule):
         return "the paper's, 0.003239 − 0.0001395 ln N (Kaplan et al. 2020, equation D.1)"
     if not isinstance(rule, dict):
         return f"that of the study's runs, {rule:g}"
+    if rule.get("ln_N") is not None:
+        sign = "−" if rule["ln_N"] < 0 else "+"
+        return f"by the rule of the study's runs, {rule['value']:g} {sign} {abs(rule['ln_N']):g} ln N"
     powers = [
         f"({name} / {rule[name]['at']:,})^{rule[name]['exponent']:g}".replace("-", "−")
         for name in BY

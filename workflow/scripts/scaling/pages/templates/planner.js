@@ -183,11 +183,12 @@ const planner = (() => {
   }
 
   function rate(rule, N, B) {
-    if (rule === null) {
-      const found = PAPERS_RATE[0] - PAPERS_RATE[1] * Math.log(N);
+    if (rule === null) rule = { value: PAPERS_RATE[0], ln_N: -PAPERS_RATE[1] };
+    if (typeof rule === "number") return rule;
+    if (typeof rule.ln_N === "number") {
+      const found = rule.value + rule.ln_N * Math.log(N);
       return found > 0 ? found : NaN;
     }
-    if (typeof rule === "number") return rule;
     let found = rule.value;
     for (const [name, value] of Object.entries({ N, d_model: width(N), B }))
       if (rule[name]) found *= value === null ? NaN : (value / rule[name].at) ** rule[name].exponent;
