@@ -107,6 +107,13 @@ def weights(folder, out="run"):
     return {path.name: path.read_bytes() for path in (folder / out / "snapshots").iterdir()}
 
 
+def weights_of_states(folder):
+    """Bytes of the tensors that the trunk in ``folder`` kept for its branches, by name."""
+    return {
+        path.parent.name: path.read_bytes() for path in folder.glob("snapshots/state-*/tensors.safetensors")
+    }
+
+
 def trained(folder, run):
     """``folder`` with the data, and with ``run`` trained by one process in ``whole``."""
     write_data(folder)

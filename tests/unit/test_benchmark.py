@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scaling import counts, provenance, tables
-from scaling.benchmark import engine, fits, page, study
+from scaling.benchmark import engine, fits, page, study, tokenizing, trunks
 from scaling.laws import LAWS
 from scaling.provenance import UserError
 from scaling.training import schedules
@@ -198,16 +198,16 @@ def test_a_contender_that_fails_is_named(run, tmp_path):
 
 
 def test_each_part_has_a_file(monkeypatch, tmp_path, capsys):
-    for module in (engine, study, fits, page):
+    for module in (engine, study, fits, page, trunks, tokenizing):
         monkeypatch.setattr(module, "measure", lambda *arguments, name=module.__name__: {"of": name})
         monkeypatch.setattr(module, "describe", lambda figures: figures["of"])
-    every = {"engine.json", "study.json", "fits.json", "page.json"}
+    every = {f"{name}.json" for name in ("engine", "study", "fits", "page", "trunks", "tokens")}
     for part, files in (["engine"], {"engine.json"}), ([], every):
         monkeypatch.setattr(sys, "argv", ["bench.py", *part, "--out", str(tmp_path)])
         bench.main()
         assert {path.name for path in tmp_path.iterdir()} == files
     assert provenance.read_json(tmp_path / "study.json") == {"of": "scaling.benchmark.study"}
-    assert capsys.readouterr().out.split()[-1] == "scaling.benchmark.page"
+    assert capsys.readouterr().out.split()[-1] == "scaling.benchmark.tokenizing"
 
 
 def test_coverage_of_every_law_and_the_speed_are_measured(monkeypatch, tmp_path):

@@ -48,6 +48,7 @@ def test_the_shipped_studies_are_valid(study, monkeypatch):
 
 SHAPE = {"n_layer": 1, "d_model": 8, "n_head": 1}
 RULES = [{"value": 1, "N": {"at": 1.5, "exponent": exponent}} for exponent in (900, -900)]
+PAPERS_RULE = {"value": 0.003239, "ln_N": -0.0001395}
 FINISHED = {
     "file": "https://example.org/some/runs.csv?raw=true",
     "sha256": "0" * 64,
@@ -73,6 +74,11 @@ BAD = [
     ("run.test_tokens", 200, "found test_tokens 200, expected two contexts or more"),
     ("run.learning_rate", RULES[0], "found a learning_rate of inf by its rule"),
     ("run.learning_rate", RULES[1], "found a learning_rate of 0.0 by its rule"),
+    ("run.learning_rate", PAPERS_RULE | {"most": 0.1}, "found most beside ln_N in the rule of"),
+    ("run.learning_rate", PAPERS_RULE | {"N": {"at": 1, "exponent": 1}}, "found N beside ln_N"),
+    ("run.learning_rate", {"value": 0.001, "ln_N": -0.001}, "found a learning_rate of -0.0"),
+    ("run.learning_rate", {"value": 0.001, "ln_N": "-1"}, "run.learning_rate.ln_N: found '-1' (text)"),
+    ("run.learning_rate", {"ln_N": -0.001}, "run.learning_rate: found no key 'value'"),
     ("run", None, "run: found None (nothing), expected a mapping: what every run has"),
     ("experiments", [{"a": 1}], "experiments[0]: found {'a': 1} (a mapping), expected a name"),
     ("run.betas", [0.9], "run.betas: found [0.9] (a list), expected two numbers"),
@@ -199,7 +205,7 @@ def test_a_name_is_readable_and_changes_with_everything_that_affects_the_run(con
                "snapshots": 2, "n_ctx": 64, "dropout": 0.1, "tied": False,
                "precision": "bf16", "optimizer": "adamw", "weight_decay": 0.1, "schedule": "linear",
                "horizon": 1000, "final": 0.1, "noise_steps": 2}  # fmt: skip
-    assert set(changes) | {"architecture", "cooldown"} == set(config["run"])
+    assert set(changes) | {"architecture", "cooldown", "trunk"} == set(config["run"])
     names = {only(put(config, f"run.{key}", value)) for key, value in changes.items()}
     assert len(names | {name}) == len(changes) + 1
     assert only(put(config, "run.clip", 1)) == name, "1 and 1.0 are the same run"
@@ -222,7 +228,7 @@ def test_a_name_is_readable_and_changes_with_everything_that_affects_the_run(con
 )
 def test_what_a_recipe_does_not_use_is_left_out(config, recipe, unused):
     run = next(iter(grid.expand(put(config, "run", config["run"] | recipe)).values()))
-    assert {key for key in config["run"] if run[key] is None} == unused
+    assert {key for key in config["run"] if run.get(key, "") is None} == unused
 
 
 def test_every_architecture_has_its_shape_and_its_name(config):
@@ -307,6 +313,21 @@ def test_an_explicit_learning_rate_is_taken_as_it_is(config):
     ruled = put(config, "run.learning_rate", 0.0123456)
     runs = grid.expand(ruled | {"experiments": ["size", "long", "data", "shape"]})
     assert {run["learning_rate"] for run in runs.values()} == {0.0123456}
+
+
+def test_the_papers_learning_rate_falls_with_the_logarithm_of_N(config):
+    config["grid"]["size"] = {
+        "shape": [
+            {"n_layer": 1, "d_model": 8, "n_head": 1},
+            {"n_layer": 12, "d_model": 768, "n_head": 12},
+            {"n_layer": 36, "d_model": 1280, "n_head": 20},
+        ]
+    }
+    rule = {**config["run"]["learning_rate"], **PAPERS_RULE, "N": None}
+    config = grid.check(put(config | {"experiments": ["size"]}, "run.learning_rate", rule))
+    # 0.003239 − 0.0001395 · ln of 768, 84.9 million and 708 million
+    rates = [run["learning_rate"] for run in grid.expand(config).values()]
+    assert rates == pytest.approx([0.002312, 0.000692, 0.000396], rel=1e-3)
 
 
 def test_learning_rate_follows_its_rule(config):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from scaling import accelerators, cluster, driver, gpus, grid, versions
+from scaling import accelerators, cluster, driver, gpus, grid, trunks, versions
 from scaling.charts import catalog
 from scaling.provenance import UserError
 from scaling.training import kept
@@ -73,6 +73,7 @@ if ON_CLUSTER and not workflow.remote_exec:
     workflow.register_resource("_cores", 10**6)
 # all of the data before any training, since a run is evaluated on the sets that exist when it begins
 DATA_FIRST = 10**12
+TRUNKS_FIRST = 10**11
 TABLES = ["runs", "curves", "evaluations"]
 # What a config says beside the study
 UNRELATED = ("execution", "site", "budget")
@@ -144,10 +145,17 @@ def described(wildcards):
     return run
 
 
+def trunk_of(wildcards):
+    """The states that the run branches off from, in the snapshots of its trunk, if it has one."""
+    trunk = described(wildcards).get("trunk")
+    return f"{folder_of(RUNS[trunk])}/snapshots" if trunk else []
+
+
 def priority(wildcards):
-    """Longest runs first, so that none is left alone at the end."""
+    """Longest runs first, so that none is left alone at the end; trunks before all that may wait for them."""
     run = described(wildcards)
-    return 1 + (run["N"] + run["d_model"] * run["n_vocab"]) * run["B"] * run["S"] // 10**6
+    work = (run["N"] + run["d_model"] * run["n_vocab"]) * run["B"] * trunks.steps_to_train(run)
+    return 1 + work // 10**6 + (TRUNKS_FIRST if "branches" in run else 0)
 
 
 @cache
@@ -279,7 +287,8 @@ def job_of(wildcards):
         return None
     if workflow.dryrun:  # which groups would not change, but make a good deal slower
         return None
-    return packs().get(wildcards.run, "run")
+    # Snakemake makes one job of those of a group that depend on each other: a trunk is in none with its branches
+    return packs().get(wildcards.run, "branch" if "trunk" in RUNS[wildcards.run] else "run")
 
 
 @cache

@@ -7,6 +7,7 @@ rule train:
         train_index=f"{TOKENS}/train.json",
         test=f"{TOKENS}/test.npy",
         test_index=f"{TOKENS}/test.json",
+        trunk=trunk_of,
     output:
         record="results/runs/{data}/{run}/run.json",
         curve="results/runs/{data}/{run}/curve.parquet",

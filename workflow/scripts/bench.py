@@ -1,4 +1,4 @@
-"""Measure the training engine beside another, where the default study's time goes, the fits, and the page."""
+"""Measure the training engine, where a study's time goes, the fits, the page, tokenization, and trunks."""
 
 import argparse
 import sys
@@ -6,14 +6,13 @@ import tempfile
 from pathlib import Path
 
 from scaling import provenance
-from scaling.benchmark import engine, fits, page, study
+from scaling.benchmark import engine, fits, page, study, tokenizing, trunks
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "part", nargs="?", choices=["engine", "study", "fits", "page"], help="all if none is named"
-    )
+    names = ["engine", "study", "fits", "page", "tokens", "trunks"]
+    parser.add_argument("part", nargs="?", choices=names, help="all if none is named")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the figures")
     args = parser.parse_args()
     root, snakemake = Path(__file__).parents[2], Path(sys.executable).parent / "snakemake"
@@ -24,6 +23,8 @@ def main():
             "study": (study, lambda: study.measure(root, snakemake, Path(scratch) / "study")),
             "fits": (fits, lambda: fits.measure(published)),
             "page": (page, lambda: page.measure(root, Path(scratch) / "page")),
+            "trunks": (trunks, lambda: trunks.measure(root, snakemake, Path(scratch) / "trunks")),
+            "tokens": (tokenizing, lambda: tokenizing.measure(root, snakemake, Path(scratch) / "tokens")),
         }
         for name in [args.part] if args.part else parts:
             part, measure = parts[name]

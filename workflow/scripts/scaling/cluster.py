@@ -6,7 +6,7 @@ Everything follows from the run and from ``site``, that part of the config: no t
 import math
 from dataclasses import dataclass
 
-from scaling import durations, gpus, memory
+from scaling import durations, gpus, memory, trunks
 
 MARGIN = 2.0
 """A job asks for this many times the time that its run is expected to take."""
@@ -37,8 +37,9 @@ class Request:
     """What a run asks for: ``processes`` of one GPU (or core) each, spread evenly over ``nodes``.
 
     ``share``: percentage of its device that it fills; 100 for all of it. ``seconds`` it is expected to take
-    once it has begun, all processes together. ``cores`` and ``memory_mb`` are those of each node.
-    ``lacking`` says why it cannot be trained there, in words; empty if it can.
+    once it has begun, all processes together. ``cores`` and ``memory_mb`` are those of each node. ``trunk``
+    is the run that has to be trained before it, if there is one. ``lacking`` says why it cannot be trained
+    there, in words; empty if it can.
     """
 
     processes: int
@@ -48,6 +49,7 @@ class Request:
     cores: int
     memory_mb: int
     lacking: str = ""
+    trunk: str = ""
 
     @property
     def packed(self):
@@ -89,6 +91,7 @@ def request(run, site, execution):
         _cores(on_node, share, site, execution),
         _memory_mb(run, on_node, site, execution),
         dict(found)[processes],
+        run.get("trunk", ""),
     )
 
 
@@ -121,14 +124,18 @@ def packs(requests, site):
 
     ``requests``: a dict from names to :class:`Request`; those that fill their device are left out. Runs of
     one share and of similar length come together, in layers that fill one device at once: with one share,
-    Snakemake, which sums what a job asks for by an order of its own, finds the same layers.
+    Snakemake, which sums what a job asks for by an order of its own, finds the same layers. Those that wait
+    for a trunk are not in its pack, all of which is trained at once: packs of trunks come first.
     """
     small = {name: asked for name, asked in requests.items() if asked.packed}
+    awaited = {asked.trunk for asked in small.values()}
     found = []
-    for name in sorted(small, key=lambda name: (small[name].share, -small[name].seconds, name)):
-        if not found or not _room(found[-1], small, small[name], site):
-            found.append([])
-        found[-1].append(name)
+    for part in ([name for name in small if (name in awaited) == first] for first in (True, False)):
+        begun = len(found)
+        for name in sorted(part, key=lambda name: (small[name].share, -small[name].seconds, name)):
+            if len(found) == begun or not _room(found[-1], small, small[name], site):
+                found.append([])
+            found[-1].append(name)
     return found
 
 
@@ -202,11 +209,12 @@ def _among(number):
 
 
 def _seconds(run, processes, site, execution):
+    steps = trunks.steps_to_train(run)
     if on_gpus(site, execution):
         share = _share(run, processes, site, execution) / 100
         flops = {precision: share * rate for precision, rate in site["gpu_flops"].items()}
-        return START_SECONDS + run["S"] * durations.gpu_step(run, flops, processes)
-    return START_SECONDS + run["S"] * durations.cpu_step(run, site["cpu_flops"], processes)
+        return START_SECONDS + steps * durations.gpu_step(run, flops, processes)
+    return START_SECONDS + steps * durations.cpu_step(run, site["cpu_flops"], processes)
 
 
 def _cores(on_node, share, site, execution):

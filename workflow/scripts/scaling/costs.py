@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.rows import finite
+from scaling.trunks import tokens_trained
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,6 @@ def rates(runs):
     for run in runs:
         units = run["threads"] if run["device"] == "cpu" else run["processes"]
         each = run["flops_per_token_attention"]
-        found.setdefault(each, []).append(each * run["tokens"] / (run["seconds_total"] * units))
+        found.setdefault(each, []).append(each * tokens_trained(run) / (run["seconds_total"] * units))
     each = sorted(found)
     return np.log(each), np.log([np.median(found[flops]) for flops in each])

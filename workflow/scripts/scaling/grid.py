@@ -16,7 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from scaling import counts, versions
+from scaling import counts, trunks, versions
 from scaling.provenance import UserError, digest, sha256
 from scaling.units import compact
 
@@ -28,6 +28,8 @@ COUNTS = (
 QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
 FEWEST_BATCHES = 4
 """Batch sizes of one size of model that a batch scan needs, for a hyperbola of two parameters."""
+NOT_IN_SLUG = ("N", "data", "run", "experiments")
+"""What of a run follows from the rest, or is no part of what it is."""
 BY = ("N", "d_model", "B")
 """What the rule of a learning rate may go by."""
 FITTED = ("size", "long", "data", "batch")
@@ -86,6 +88,10 @@ def check(config):
                 raise UserError(f"{where}: found no shape, expected a list of {{n_layer, d_model, n_head}}")
     for name in config["experiments"]:
         check_known([name], config["grid"], "experiments", what="experiment")
+    if trunks.EXPERIMENT in config["grid"]:
+        raise UserError(
+            f"grid: found an experiment {trunks.EXPERIMENT!r}, expected another name: trunks have that one"
+        )
     _check_text(config["corpus"])
     _check_tokenizer(config["tokenizer"])
     if config["finished"] is not None:
@@ -285,6 +291,7 @@ def expand(config):
 
     A run is a flat dict: architecture, shape, recipe with the learning rate resolved to a number, N, the
     names of the experiments that share it, and ``data``, the folder of its corpus, tokenizer and context.
+    Where the recipe asks for trunks, they are runs too: see :func:`scaling.trunks.branch_off`.
     A study of finished runs has none to train. Raises UserError where a combination cannot be trained.
     """
     if config["finished"] is not None:
@@ -304,7 +311,7 @@ def expand(config):
                 "law is fitted to it; give the others an experiment of their own"
             )
     _check_scan(runs)
-    return runs
+    return trunks.branch_off(runs, _name)
 
 
 def _check_scan(runs):
@@ -332,13 +339,16 @@ def offered(config, runs):
         if name in config["experiments"]:
             continue
         try:
-            found = expand(config | {"experiments": [name]})
+            found = expand(config | {"experiments": [*config["experiments"], name]})
         except UserError as error:
             offers[name] = {"refused": str(error)}
             continue
         new = [run for slug, run in found.items() if slug not in runs]
         offers[name] = {
-            "runs": [[counts.flops_per_token(**run)["attention"], run["S"] * run["B"]] for run in new]
+            "runs": [
+                [counts.flops_per_token(**run)["attention"], trunks.steps_to_train(run) * run["B"]]
+                for run in new
+            ]
         }
     return offers
 
@@ -389,6 +399,9 @@ def _resolve(config, point, text, where):
     if run["optimizer"] == "auto":
         run["optimizer"] = "adafactor" if N > ADAFACTOR_ABOVE else "adam"
     run |= _unused(run)
+    if point["trunk"]:
+        _check_trunk(run, what)
+        run["trunk"] = True
     if run["B"] % run["n_ctx"]:
         raise UserError(f"{what}: found B {run['B']}, expected a multiple of n_ctx {run['n_ctx']}")
     for name in ("S", "horizon"):
@@ -401,6 +414,20 @@ def _resolve(config, point, text, where):
     if run["D"] != "all" and run["D"] <= run["n_ctx"]:
         raise UserError(f"{what}: found D {run['D']}, expected more tokens than n_ctx {run['n_ctx']}")
     return run | {"N": N, "data": f"{text}_ctx{run['n_ctx']}", "run": slug(run), "experiments": []}
+
+
+def _check_trunk(run, what):
+    if run["schedule"] != "wsd":
+        raise UserError(f"{what}: found trunk true with schedule {run['schedule']}, expected wsd")
+    if run["horizon"] != run["S"]:
+        raise UserError(f"{what}: found trunk true with horizon {run['horizon']}, expected S")
+    if run["patience"]:
+        raise UserError(f"{what}: found trunk true with patience {run['patience']}, expected 0")
+
+
+def _name(run):
+    """The slug of a run that has one already, or had one before something of it was changed."""
+    return slug({key: value for key, value in run.items() if key not in NOT_IN_SLUG})
 
 
 def _body(point, what):
@@ -445,12 +472,29 @@ def _steps(rule, B):
 def _learning_rate(rule, run, what):
     if not isinstance(rule, dict):
         return float(rule)
+    if rule.get("ln_N") is not None:
+        return _logarithmic_rate(rule, run, what)
     try:
         powers = [(run[name], rule[name]) for name in BY if rule.get(name)]
         factors = [(x / power["at"]) ** power["exponent"] for x, power in powers]
         rate = min(rule["value"] * math.prod(factors), rule.get("most") or math.inf)
     except OverflowError:
         rate = math.inf
+    return _sound_rate(rate, what)
+
+
+def _logarithmic_rate(rule, run, what):
+    """The rate value + ln_N · ln N (Kaplan et al. 2020, equation D.1)."""
+    for name in (*BY, "most"):
+        if rule.get(name) is not None:
+            raise UserError(
+                f"{what}: found {name} beside ln_N in the rule of its learning_rate, expected none: set it "
+                "to null, which ends a key of another file"
+            )
+    return _sound_rate(rule["value"] + rule["ln_N"] * math.log(run["N"]), what)
+
+
+def _sound_rate(rate, what):
     if not 0 < rate < math.inf:
         raise UserError(f"{what}: found a learning_rate of {rate} by its rule, expected a number above 0")
     return float(f"{rate:.4g}")

@@ -14,6 +14,7 @@ import numpy as np
 from scaling import cluster, costs, counts, durations, gpus, memory, preparing
 from scaling.rows import finite
 from scaling.tables import run_folder
+from scaling.trunks import EXPERIMENT, steps_to_train, tokens_trained
 from scaling.units import pf_days
 
 TRAINED = {"run.json", "curve.parquet"}
@@ -173,7 +174,7 @@ class Rates:
 
     def core_seconds(self, run):
         """Seconds of ``run`` on one core of this machine, its start and evaluation included."""
-        expected = run["S"] * durations.cpu_step(run, self.kinds["cpu_flops"]["stated"])
+        expected = steps_to_train(run) * durations.cpu_step(run, self.kinds["cpu_flops"]["stated"])
         return JOB_SECONDS + expected * self._ratio("cpu_flops", run)
 
     def _ratio(self, kind, run):
@@ -194,10 +195,14 @@ def _flops_per_token(run):
 def _expected(kind, stated, run, record, share):
     """Seconds that the steps of ``record`` should have taken, as the cluster's request reckons them."""
     if kind == "cpu_flops":
-        return record["steps"] * durations.cpu_step(run, stated, record["threads"])
+        return _steps(record) * durations.cpu_step(run, stated, record["threads"])
     alone = share / 100 if record["processes"] == 1 else 1
     rate = {run["precision"]: alone * stated}
-    return record["steps"] * durations.gpu_step(run, rate, record["processes"])
+    return _steps(record) * durations.gpu_step(run, rate, record["processes"])
+
+
+def _steps(record):
+    return record.get("steps_trained", record["steps"])
 
 
 def _medians(sizes, ratios):
@@ -223,10 +228,10 @@ def _site_line(kind, found):
     """
     if kind == "cpu_flops":
         beside = durations.CPU_STEP_SECONDS
-        rows = [(run, r, r["threads"] * (r["seconds_total"] - beside * r["steps"])) for run, r, _ in found]
+        rows = [(run, r, r["threads"] * (r["seconds_total"] - beside * _steps(r))) for run, r, _ in found]
     else:
         rows = [(run, r, r["processes"] * r["seconds_total"]) for run, r, share in found if share == 100]
-    flops = sum(_flops_per_token(run) * record["tokens"] for run, record, _ in rows)
+    flops = sum(_flops_per_token(run) * tokens_trained(record) for run, record, _ in rows)
     seconds = sum(seconds for *_, seconds in rows)
     return float(f"{flops / seconds:.2g}") if seconds > 0 else None
 
@@ -236,11 +241,12 @@ def _site_line(kind, found):
 
 @dataclass(frozen=True)
 class Job:
-    """A job of Slurm that trains ``runs``: it takes ``devices`` for ``seconds``."""
+    """A job of Slurm that trains ``runs``: it takes ``devices`` for ``seconds``, after ``trunks``."""
 
     runs: tuple
     devices: int
     seconds: float
+    trunks: frozenset = frozenset()
 
 
 def queue(requests, expected, site, gpu):
@@ -250,7 +256,7 @@ def queue(requests, expected, site, gpu):
     of the runs that remain, with the seconds that they are expected to take.
     """
     found = [
-        Job((name,), asked.processes, cluster.pack_seconds([asked]))
+        Job((name,), asked.processes, cluster.pack_seconds([asked]), _trunks([asked], expected))
         for name, asked in expected.items()
         if not asked.packed
     ]
@@ -258,8 +264,13 @@ def queue(requests, expected, site, gpu):
         members = [expected[name] for name in names]
         # on CPUs all have one share: that of a core
         devices = 1 if gpu else min(len(members), 100 // members[0].share)
-        found.append(Job(tuple(names), devices, cluster.pack_seconds(members)))
+        trunks = _trunks(members, expected)
+        found.append(Job(tuple(names), devices, cluster.pack_seconds(members), trunks))
     return found
+
+
+def _trunks(members, expected):
+    return frozenset(asked.trunk for asked in members if asked.trunk in expected)
 
 
 def device_seconds(jobs, requests):
@@ -276,12 +287,17 @@ def device_seconds(jobs, requests):
 
 
 def schedule(jobs, devices):
-    """Seconds that ``jobs`` take on so many ``devices``: the longest first, each when enough are free."""
-    free = [0.0] * devices
-    for job in sorted(jobs, key=lambda job: (-job.seconds, job.runs)):
+    """Seconds that ``jobs`` take on so many ``devices``: the longest first, each when enough are free.
+
+    Those that wait for trunks come after all that wait for none.
+    """
+    free, ends = [0.0] * devices, {}
+    for job in sorted(jobs, key=lambda job: (bool(job.trunks), -job.seconds, job.runs)):
         taken = [heapq.heappop(free) for _ in range(job.devices)]
+        end = max(taken[-1], *(ends[name] for name in job.trunks), 0.0) + job.seconds
+        ends |= dict.fromkeys(job.runs, end)
         for _ in taken:
-            heapq.heappush(free, taken[-1] + job.seconds)
+            heapq.heappush(free, end)
     return max(free, default=0.0)
 
 
@@ -289,12 +305,16 @@ def schedule(jobs, devices):
 
 
 def kept_bytes(run, sets):
-    """What ``run`` keeps on disk in the end: snapshots in fp32, its curve, losses on ``sets`` texts."""
+    """What ``run`` keeps on disk in the end: snapshots in fp32, its curve, losses on ``sets`` texts.
+
+    Of a trunk the states that others branch off from, too.
+    """
     snapshots = run["snapshots"] + bool(run["patience"])
     weights = snapshots * (SNAPSHOT_BYTES + 4 * counts.trainable(**run))
     # losses by position are kept twice: as what is known of the run, in text, and as its table
     losses = snapshots * sets * run["n_ctx"] * (24 + 8)
-    return weights + losses + run["test_points"] * POINT_BYTES + RUN_BYTES
+    states = len(run.get("branches", ())) * memory.state_bytes(run)
+    return weights + states + losses + run["test_points"] * POINT_BYTES + RUN_BYTES
 
 
 def checkpoint_bytes(run):
@@ -424,8 +444,8 @@ def plan(config, runs, jobs, state, folder, cores):
             device_seconds(queued, remaining),
         ),
         "core_seconds": _of(runs, to_train, rates.core_seconds),
-        "tokens": _of(runs, to_train, lambda run: run["S"] * run["B"]),
-        "flops": _of(runs, to_train, lambda run: run["S"] * run["B"] * _flops_per_token(run)),
+        "tokens": _of(runs, to_train, lambda run: steps_to_train(run) * run["B"]),
+        "flops": _of(runs, to_train, lambda run: steps_to_train(run) * run["B"] * _flops_per_token(run)),
         "disk_bytes": _of(runs, to_train, lambda run: kept_bytes(run, 1 + len(config["corpus"]["transfer"]))),
     }
     largest = {
@@ -497,14 +517,15 @@ def _evaluation(asked):
 
 
 def _by_experiment(config, runs):
-    """Triples (experiment, names of its runs, of those that no experiment before it has)."""
+    """Triples (experiment, names of its runs, of those that no experiment before it has), trunks last."""
+    trunks = [EXPERIMENT] if any("branches" in run for run in runs.values()) else []
     return [
         (
             experiment,
             [name for name, run in runs.items() if experiment in run["experiments"]],
             [name for name, run in runs.items() if run["experiments"][0] == experiment],
         )
-        for experiment in (config["experiments"] if runs else ())
+        for experiment in ([*config["experiments"], *trunks] if runs else ())
     ]
 
 
@@ -596,9 +617,16 @@ def longest_chain(rules, queued, text):
 
     found = steps(rule for rule in preparing.CHAIN if rule in text)
     if queued:
-        longest = max(queued, key=lambda job: job.seconds)
-        found.append({"rule": "train", "seconds": longest.seconds, "runs": list(longest.runs)})
+        behind = {name: job for job in queued for name in job.runs}
+        chains = [[*_longest(behind[name] for name in job.trunks), job] for job in queued]
+        for job in max(chains, key=lambda jobs: sum(job.seconds for job in jobs)):
+            found.append({"rule": "train", "seconds": job.seconds, "runs": list(job.runs)})
     return found + steps(CHAIN_AFTER)
+
+
+def _longest(jobs):
+    """The longest of ``jobs`` in a list, which is empty if there are none."""
+    return sorted(jobs, key=lambda job: job.seconds)[-1:]
 
 
 def elapsed(runs, remaining, queued, chain, gpu):

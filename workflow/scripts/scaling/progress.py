@@ -20,7 +20,7 @@ def states(runs, folder_of_runs):
     found = []
     for run in runs:
         folder = run_folder(folder_of_runs, run)
-        state = {"state": "waiting", "run": run["run"], "step": 0, "S": run["S"]}
+        state = {"state": "waiting", "run": run["run"], "step": run.get("start", 0), "S": run["S"]}
         state["tokens"] = run["B"] * run["S"]
         state["flops"] = counts.flops_per_token(**run)["attention"]
         for name, label in (("progress.json", "running"), ("run.json", "done")):

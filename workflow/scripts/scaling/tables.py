@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 
 from scaling import provenance
 
+NOT_TABLED = ("versions", "branches")
+"""What of a record has no column."""
 NUMBERS = ("test_loss", "test_loss_se", "best_test_loss", "best_test_loss_se", "train_loss")
 
 
@@ -39,8 +41,10 @@ def collect(study, runs):
         flops = record.pop("flops_per_token")
         record |= {f"flops_per_token_{convention}": value for convention, value in flops.items()}
         record |= {name: math.nan if record[name] is None else record[name] for name in NUMBERS}
+        record.setdefault("steps_trained", record["steps"])
+        record |= {"trunk": record.get("trunk", ""), "start": record.get("start", 0)}
         record["betas"] = [float(beta) for beta in record["betas"] or []]
-        records.append({name: value for name, value in record.items() if name != "versions"})
+        records.append({name: value for name, value in record.items() if name not in NOT_TABLED})
         for tables, name in ((curves, "curve"), (evaluations, "evaluation")):
             table = read_table(folder / f"{name}.parquet")
             names = pa.array([run["run"]] * len(table), pa.string())

@@ -9,6 +9,7 @@ from scaling.pages.fits import excluded, exponents, forms, left_out
 from scaling.pages.runs import run_table, set_table
 from scaling.rows import finite
 from scaling.selections import INTERVAL, blocks
+from scaling.trunks import tokens_trained
 from scaling.units import pf_days
 
 CAVEAT = (
@@ -120,7 +121,7 @@ def split(fits, finished=None):
 
 def lead(runs, fits, finished=None):
     """What was trained or read, what the fits say of it, and which of them do not hold: sentences."""
-    sizes, tokens = [run["N"] for run in runs], sum(run["tokens"] for run in runs)
+    sizes, tokens = [run["N"] for run in runs], sum(map(tokens_trained, runs))
     flops = total_flops(runs)
     extent = f"{wording.words(min(sizes))} to {wording.words(max(sizes))}"
     compute = f"{wording.scientific(flops)} FLOPs or {wording.readable(pf_days(flops))} PF-days"
@@ -162,7 +163,7 @@ def headlines(fits):
 
 def total_flops(runs):
     """Training FLOPs of all runs, by the paper's count of 6 N per token."""
-    return sum(run["flops_per_token_6N"] * run["tokens"] for run in runs)
+    return sum(run["flops_per_token_6N"] * tokens_trained(run) for run in runs)
 
 
 def key_numbers(runs, fits):
@@ -172,7 +173,7 @@ def key_numbers(runs, fits):
     numbers = [
         ("runs", str(len(runs))),
         ("sizes N", f"{wording.si(min(sizes))} – {wording.si(max(sizes))}"),
-        ("training tokens", wording.si(sum(run["tokens"] for run in runs))),
+        ("training tokens", wording.si(sum(map(tokens_trained, runs)))),
         ("training FLOPs", wording.scientific(total_flops(runs))),
     ]
     if losses:

@@ -1,5 +1,6 @@
 """What a run needs to go on where it was: its last two checkpoints, each whole and verified, or not there."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -23,7 +24,7 @@ def save(folder, step, tensors, state):
     and goes. Raises UserError where the disk refuses.
     """
     path = folder / _name(step)
-    try:
+    with _refusals(path):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".old.", dir=folder, ignore_cleanup_errors=True) as old:
             with provenance.whole(path) as scratch:
@@ -33,6 +34,18 @@ def save(folder, step, tensors, state):
             kept.sync(folder)
             for other in _outdated(folder, step):
                 other.rename(Path(old) / other.name)
+
+
+def keep(path, step, tensors, state):
+    """Write the same to ``path``, for runs that branch off there, in place of what may be there."""
+    with _refusals(path), provenance.whole(path) as scratch:
+        _write(scratch, step, tensors, state)
+
+
+@contextlib.contextmanager
+def _refusals(path):
+    try:
+        yield
     except (OSError, SafetensorError) as error:
         line = f"{path} cannot be written ({_first_line(error)}); mend that and run snakemake again"
         raise UserError(f"{line}: the run goes on from the checkpoint before") from None
@@ -43,7 +56,16 @@ def newest(folder):
 
     The tensors are on the CPU and hold no file open. A damaged checkpoint is named in a printed line.
     """
-    for _, path in sorted(kept.steps(folder).items(), reverse=True):
+    return _newest(kept.steps(folder))
+
+
+def branch_point(snapshots, start):
+    """The same of the newest undamaged state, no later than ``start``, that a trunk kept in ``snapshots``."""
+    return _newest({step: path for step, path in kept.states(snapshots).items() if step <= start})
+
+
+def _newest(found):
+    for _, path in sorted(found.items(), reverse=True):
         try:
             return _load(path)
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
@@ -82,7 +104,7 @@ def _load(path):
         raise ValueError(f"{record.name} does not have its checksum")
     if provenance.sha256(weights) != content["tensors"]:
         raise ValueError(f"{weights.name} does not have its checksum")
-    if _name(content["step"]) != path.name:
+    if path.name not in (_name(content["step"]), kept.state_name(content["step"])):
         raise ValueError(f"it is that of step {content['step']}")
     # clones, since what safetensors gives is mapped from a file that will be removed
     tensors = {name: tensor.clone() for name, tensor in load_file(weights).items()}

@@ -1,6 +1,7 @@
 """A training job: from a run's description and token arrays to the files of its folder."""
 
 import contextlib
+import shutil
 import time
 
 import pyarrow as pa
@@ -88,10 +89,16 @@ def train(run, *, train, test, folder, settings):
         # one process looks which sets there are: one may appear while the others look
         names = group.of_first(lambda: [index["set"] for _, index in evaluable(train, run)])
         held_out = [tokens.load(train.with_name(f"{name}.npy")) for name in names]
-        keeper = Keeper(folder / kept.PLACE, group, held_out, run["test_tokens"])
+        place, tokens_each = folder / kept.PLACE, run["test_tokens"]
+        if "trunk" in run:
+            trunk = folder.with_name(run["trunk"])
+            keeper = Keeper(place, group, held_out, tokens_each, trunk, run["start"])
+        else:
+            keeper = Keeper(place, group, held_out, tokens_each)
         record, curve = loop.train(
             run, train_ids, test_ids, plan=how, group=group, keeper=keeper, stop=stop,
             on_step=progress.step if group.first else lambda state: None, on_snapshot=keeper.snapshot,
+            on_branch=keeper.branch,
         )  # fmt: skip
         if not group.first:
             return
@@ -159,10 +166,12 @@ class Keeper:
     """What a run keeps while it trains: snapshots, their losses, and checkpoints to go on from.
 
     All of it lies in ``folder``, which Snakemake does not know: it would delete the outputs of a failed job.
+    A run that has no checkpoint yet goes on from the state after step ``start`` of its ``trunk``, a folder.
     """
 
-    def __init__(self, folder, group, held_out, tokens_per_set):
+    def __init__(self, folder, group, held_out, tokens_per_set, trunk=None, start=0):
         self.folder, self.group, self.held_out, self.tokens_per_set = folder, group, held_out, tokens_per_set
+        self.trunk, self.start = trunk, start
         self.evaluated, self.resumed, self.seconds_before = {}, 0, 0.0
         self.began = self.saved = self.asked = time.perf_counter()
         self.cost = self.longest_pause = 0.0
@@ -192,10 +201,10 @@ class Keeper:
         self.cost = self.saved - began
 
     def restore(self):
-        """Tensors and state of the newest checkpoint; no tensors and None where there is none."""
+        """Tensors and state of the newest checkpoint, or of the trunk; no tensors and None without either."""
         found = checkpoints.newest(self.folder)
         if found is None:
-            return {}, None
+            return self._branch_off() if self.trunk else ({}, None)
         step, tensors, state = found
         self.evaluated = state["keeper"]["evaluated"]
         self.seconds_before = state["keeper"]["seconds"]
@@ -203,8 +212,30 @@ class Keeper:
         # where rounding is not the same twice, a run that goes on may end earlier than the one before
         for later in set(tables.snapshot_steps(self.folder / "snapshots")) - set(state["run"]["kept"]):
             tables.snapshot_path(self.folder / "snapshots", later).unlink()
+        for later, path in kept.states(self.folder / "snapshots").items():
+            if later > step:
+                shutil.rmtree(path)
         print(f"goes on after step {step}", flush=True)
         return tensors, state["run"]
+
+    def _branch_off(self):
+        """Where the trunk has no state at the step at which the run leaves it, that of an earlier one."""
+        found = checkpoints.branch_point(self.trunk / "snapshots", self.start)
+        if found is None or found[0] < self.start:
+            print(f"{self.trunk.name} has no whole state of step {self.start}", flush=True)
+        if found is None:
+            print("trained from its first step", flush=True)
+            return {}, None
+        step, tensors, state = found
+        print(f"branches off {self.trunk.name} after step {step}", flush=True)
+        # the trunk's snapshots and its time are the trunk's
+        spent = dict.fromkeys(state["run"]["seconds"], 0.0)
+        return tensors, state["run"] | {"kept": [], "seconds": spent, "began": step}
+
+    def branch(self, step, tensors, state):
+        """Keep the state of a trunk for the runs that branch off after ``step``."""
+        path = self.folder / "snapshots" / kept.state_name(step)
+        checkpoints.keep(path, step, tensors, {"run": state})
 
     def snapshot(self, step, model, weights):
         """Keep ``weights`` and evaluate ``model``, which has them, on every set."""
@@ -221,6 +252,8 @@ class Keeper:
         target.mkdir()
         for step in tables.snapshot_steps(self.folder / "snapshots"):
             kept.link(*(tables.snapshot_path(place, step) for place in (self.folder / "snapshots", target)))
+        for path in kept.states(self.folder / "snapshots").values():
+            shutil.copytree(path, target / path.name, copy_function=kept.link)
 
 
 class Progress:

@@ -19,6 +19,8 @@ PLACE = "checkpoints"
 """The folder, in that of a run, with all that Snakemake does not know."""
 STEP = re.compile(r"step(\d{9,})")
 """Name of a checkpoint."""
+STATE = re.compile(r"state-(\d{9,})")
+"""Name of the state of a trunk, beside its snapshots: a folder like a checkpoint."""
 LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}|\.tmp[A-Za-z0-9]{6}")
 """Temporary names: of :func:`scaling.provenance.whole` (tempfile's), and of safetensors."""
 
@@ -54,6 +56,16 @@ def reached(folder):
 def steps(checkpoints):
     """What has the name of a checkpoint in the folder ``checkpoints``: paths by step."""
     return {int(m[1]): path for path in checkpoints.glob("step*") if (m := STEP.fullmatch(path.name))}
+
+
+def state_name(step):
+    """What the state of a trunk after ``step`` is called, in the folder of its snapshots."""
+    return f"state-{step:09d}"
+
+
+def states(snapshots):
+    """The states of a trunk in the folder of its ``snapshots``: paths by step."""
+    return {int(m[1]): path for path in snapshots.glob("state-*") if (m := STATE.fullmatch(path.name))}
 
 
 @contextlib.contextmanager
@@ -168,7 +180,8 @@ def clear_leftovers(folder):
 
 def _checksums(folder):
     """SHA-256 of each file of kept results, by its path below ``folder``."""
-    paths = [folder / "run.json", folder / "curve.parquet", *(folder / "snapshots").iterdir()]
+    files = [path for path in (folder / "snapshots").rglob("*") if path.is_file()]
+    paths = [folder / "run.json", folder / "curve.parquet", *files]
     return {str(path.relative_to(folder)): provenance.sha256(path) for path in paths}
 
 

@@ -23,7 +23,9 @@ SMALL_PART = 8
 """Where a step is not split for memory, the gradient of 1/8 of its batch is set against the whole one."""
 
 
-def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper=None, stop=None):
+def train(
+    run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, on_branch=None, keeper=None, stop=None
+):
     """Train one run; return its record and its curve.
 
     ``run``: a run of :func:`scaling.grid.expand` with ``D`` resolved to tokens.
@@ -31,7 +33,9 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
     shards (:class:`scaling.windows.Windows`); ``test_ids``: one array.
     ``plan`` and ``group``: how it is executed, and by which processes (:mod:`scaling.training.plan`).
     ``on_step(state)`` is called now and then; ``on_snapshot(step, model, weights)`` for each snapshot, with
-    the weights put together in memory. ``keeper`` restores and saves what the run needs to go on
+    the weights put together in memory. ``on_branch(step, tensors, state)`` takes, in the first process, the
+    whole state after each step of ``run["branches"]``, at which other runs leave a trunk
+    (:mod:`scaling.trunks`). ``keeper`` restores and saves what the run needs to go on
     (:class:`scaling.training.job.Keeper`), ``stop`` says when to end early
     (:mod:`scaling.training.interruption`): the run is then saved and Interrupted raised.
 
@@ -39,7 +43,7 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
     test loss with standard errors in nats per token (None before the first test point), and seconds by
     what they went to. The curve is a list of dicts, one a test point.
     """
-    training = Training(run, train_ids, test_ids, plan, group, on_snapshot)
+    training = Training(run, train_ids, test_ids, plan, group, on_snapshot, on_branch)
     if keeper is not None:
         training.resume(keeper)
     while not training.over:
@@ -63,8 +67,9 @@ def train(run, train_ids, test_ids, *, plan, group, on_step, on_snapshot, keeper
 class Training:
     """A run under way."""
 
-    def __init__(self, run, train_ids, test_ids, plan, group, on_snapshot):
-        self.run, self.plan, self.group, self.on_snapshot = run, plan, group, on_snapshot
+    def __init__(self, run, train_ids, test_ids, plan, group, on_snapshot, on_branch=None):
+        self.run, self.plan, self.group = run, plan, group
+        self.on_snapshot, self.on_branch = on_snapshot, on_branch
         torch.manual_seed(run["seed"])
         self.model = models.build(run).to(group.device)
         self.model.recompute = plan.recompute
@@ -82,7 +87,8 @@ class Training:
         self.read_every = self.read_next = 1
         self.read_at = time.perf_counter()
         self.history = History(run["S"])
-        self.done, self.status, self.over = 0, "finished", False
+        self.branches = set(run.get("branches", ()))
+        self.began, self.done, self.status, self.over = 0, 0, "finished", False
         self.curve, self.kept, self.best, self.best_weights = [], [], None, None
         self.since_point = {"loss": 0.0, "steps": 0, "noise": []}
         self.unread = []
@@ -108,7 +114,8 @@ class Training:
             self.unread.append((step, loss, square, norm))
             self.done = step
             is_point, is_snapshot = step in self.test_steps, step in self.snapshot_steps
-            if is_point or is_snapshot or step == self.run["S"] or step >= self.read_next:
+            is_branch = step in self.branches
+            if is_point or is_snapshot or is_branch or step == self.run["S"] or step >= self.read_next:
                 self._read()
                 self.read_next = step + self.read_every
         if self.over:
@@ -117,6 +124,8 @@ class Training:
             return
         if is_snapshot and not self._snapshot(step, chunk):
             return
+        if is_branch:
+            self._hand(self.on_branch)
         late = sum(point["step"] > self.best["step"] for point in self.curve) if self.best else 0
         if self.run["patience"] and late >= self.run["patience"]:
             self._end("stopped")
@@ -271,13 +280,16 @@ class Training:
             "best_test_loss": self.best and self.best["test_loss"],
             "best_test_loss_se": self.best and self.best["test_loss_se"],
             **{f"seconds_{'in_steps' if name == 'steps' else name}": seconds[name] for name in seconds},
-            "tokens_per_second": tokens / seconds["steps"],
+            "tokens_per_second": self._tokens_per_second(),
+            **({"steps_trained": self.done - self.began} if "trunk" in self.run else {}),
         }
 
     def progress(self):
         """Where the run stands, for those who watch."""
-        rate = self.done * self.run["B"] / self.seconds["steps"]
-        return {"step": self.done, "curve": self.curve, "tokens_per_second": rate}
+        return {"step": self.done, "curve": self.curve, "tokens_per_second": self._tokens_per_second()}
+
+    def _tokens_per_second(self):
+        return (self.done - self.began) * self.run["B"] / self.seconds["steps"]
 
     @contextlib.contextmanager
     def _timed(self, what):
@@ -300,6 +312,10 @@ class Training:
 
     def save(self, keeper):
         """Hand all that the run needs to go on to ``keeper``."""
+        self._hand(keeper.save)
+
+    def _hand(self, take):
+        """Have the first process ``take(step, tensors, state)`` of all that the run needs to go on."""
         with self._timed("saving"):
             kinds = {
                 "model": self.model.state_dict(),
@@ -312,13 +328,14 @@ class Training:
                 for name, tensor in self._whole(tensors).items()
             }
             if self.group.first:
-                keeper.save(self.done, found, self._state())
+                take(self.done, found, self._state())
             # torchrun kills the rest when one process ends: nobody does before it is written
             self.group.wait()
 
     def _state(self):
         return {
             "step": self.done,
+            "began": self.began,
             "has_best": self.best_weights is not None,
             "curve": self.curve,
             "kept": self.kept,
@@ -341,6 +358,7 @@ class Training:
             if known["has_best"]:
                 self.best_weights = {name: p.clone() for name, p in self.model.state_dict().items()}
                 self._fill("best", self.best_weights, tensors)
+        self.began = known.get("began", 0)
         self.done, self.curve, self.kept = known["step"], known["curve"], known["kept"]
         self.best = next((p for p in self.curve if p["step"] == known["best_step"]), None)
         self.since_point = known["since_point"]

@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from scaling import trunks
 from scaling.provenance import UserError
 from scaling.training import interruption, kept
 
@@ -36,13 +37,17 @@ def members(run, environment=os.environ):
             {"run": dict(m["run"]), "out": Path(m["out"]), "gpu_percent": int(m["gpu_percent"])}
             for m in json.loads(environment[VARIABLE])
         ]
-        found = sorted(found, key=lambda m: m["run"]["N"] * m["run"]["B"] * m["run"]["S"], reverse=True)
+        found = sorted(found, key=lambda m: _work(m["run"]), reverse=True)
     except (ValueError, LookupError, TypeError) as error:
         line = f"{VARIABLE} is no list of runs ({error!r}): it is for the workflow alone to set; unset it"
         raise UserError(line) from None
     left = [m for m in found if not kept.holds(m["out"], m["run"])]
     mine = [m for m in left if is_same(m, run)]
     return left if mine and len(left) > 1 else []
+
+
+def _work(run):
+    return run["N"] * run["B"] * trunks.steps_to_train(run)
 
 
 def is_same(member, run):

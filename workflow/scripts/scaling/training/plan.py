@@ -6,7 +6,7 @@ Nothing here changes what a run learns, but for rounding and, with dropout, for 
 import shutil
 from dataclasses import dataclass
 
-from scaling import durations, memory
+from scaling import durations, memory, trunks
 from scaling.provenance import UserError
 
 COMPILE_SECONDS = 90.0
@@ -99,14 +99,15 @@ def _compile(run, device, wanted, processes, parts):
         return False, "not compiled: on a CPU that gains less than it costs (docs/performance.md)"
     if run["architecture"] == "lstm":
         return False, "not compiled: a GPU's LSTM is one kernel as it is"
-    seconds = run["S"] * durations.gpu_step(run, durations.GPU_FLOPS, processes, parts)
+    steps = trunks.steps_to_train(run)
+    seconds = steps * durations.gpu_step(run, durations.GPU_FLOPS, processes, parts)
     saved = COMPILE_SAVES * seconds
     yes = saved > COMPILE_SECONDS
     if yes and not (shutil.which("cc") or shutil.which("gcc")):
         return False, "not compiled: that would pay, but there is no C compiler; install gcc"
     verdict = "compiled" if yes else "not compiled"
     return yes, (
-        f"{verdict}: {run['S']} steps would take about {seconds:.0f} s without, of which compiling saves "
+        f"{verdict}: {steps} steps would take about {seconds:.0f} s without, of which compiling saves "
         f"about {saved:.0f} s and costs about {COMPILE_SECONDS:.0f} s"
     )
 

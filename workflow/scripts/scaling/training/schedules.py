@@ -2,6 +2,8 @@
 
 import math
 
+from scaling import trunks
+
 
 def share(step, run):
     """Share of the peak learning rate at ``step`` (0-based) of ``run``: linear warm-up, then its schedule.
@@ -22,7 +24,7 @@ def share(step, run):
         return math.sqrt(max(1, warmup) / (step + 1))
     begin, horizon = warmup, run["horizon"]
     if run["schedule"] == "wsd":
-        begin = max(warmup, horizon - max(1, round(run["cooldown"] * horizon)))
+        begin = trunks.fall(run)
     done = 1.0 if step >= horizon else max(0.0, (step - begin) / (horizon - begin))
     left = 0.5 * (1 + math.cos(math.pi * done)) if run["schedule"] == "cosine" else 1 - done
     return run["final"] + (1 - run["final"]) * left
