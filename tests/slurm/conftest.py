@@ -41,7 +41,19 @@ def prepared(tmp_path_factory):
     made = project.snakemake("--until", "tokens")
     assert made.returncode == 0, made.stdout
     save_often(project.root)
+    look_often(project.root)
     return project
+
+
+def look_often(root):
+    """Let Snakemake look at its jobs every two seconds, where its pauses would grow to minutes."""
+    rules = root / "workflow/rules/common.smk"
+    remote = "snakemake_interface_executor_plugins.executors.remote"
+    pauses = "property(lambda self: 2, lambda self, value: None)"
+    rules.write_text(
+        f"{rules.read_text()}\n\nfrom {remote} import RemoteExecutor\n\n"
+        f"RemoteExecutor.next_seconds_between_status_checks = {pauses}\n"
+    )
 
 
 def save_often(root):

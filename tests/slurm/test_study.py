@@ -24,7 +24,11 @@ def finished(lab, prepared, tmp_path_factory):
 def asked(lab, study, *fields):
     """What squeue shows of the jobs in which ``study`` trains, a list for each."""
     shown = [line.split("|") for line in lab.jobs(fields="|".join(["%Z", "%k", *fields]))]
-    return [found for at, rule, *found in shown if at == str(study.root) and "train" in rule]
+    return [
+        found
+        for at, rule, *found in shown
+        if at == str(study.root) and "train" in rule and "leaks" not in rule
+    ]
 
 
 def test_one_command_takes_a_study_from_text_to_its_page(finished):
