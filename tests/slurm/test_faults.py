@@ -95,7 +95,7 @@ def test_a_node_that_fails(lab, training, undisturbed):
 def test_a_controller_that_restarts(lab, training, undisturbed):
     study, _ = training
     lab.kill_controller()
-    time.sleep(30)  # so long that Snakemake asks for its jobs meanwhile
+    time.sleep(10)  # so long that Snakemake asks for its jobs meanwhile
     lab.start_controller()
     assert study.end() == 0, study.told
     assert learned(study.root) == undisturbed
