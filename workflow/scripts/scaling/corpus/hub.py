@@ -62,11 +62,11 @@ def _told(error, revision):
     if isinstance(error, errors.HfHubHTTPError):
         return f"cannot be read: the hub answered {error.response.status_code}; try again later"
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return "cannot be read offline; unset HF_HUB_OFFLINE, or give local `files`"
+        return "cannot be read offline; unset HF_HUB_OFFLINE, or give local files"
     if isinstance(error, httpx2.HTTPError | ConnectionError | TimeoutError):
         return (
             f"cannot be read: the hub is out of reach ({type(error).__name__}); check the network and "
-            "HF_ENDPOINT, or give local `files`"
+            "HF_ENDPOINT, or give local files"
         )
     return None
 
