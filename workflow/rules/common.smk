@@ -4,7 +4,6 @@ import atexit
 import gc
 import json
 import os
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,9 +51,9 @@ SHARDS = [f"{number:05}" for number in range(config["corpus"]["shards"])] if SOU
 SETS = HELD_OUT_SETS if SOURCES else ["train", *HELD_OUT_SETS]
 HELD_OUT = [f"{TOKENS}/{name}.npy" for name in HELD_OUT_SETS]
 TRAIN_TOKENS = f"{TOKENS}/train.json" if SOURCES else f"{TOKENS}/train.npy"
-# a tokenizer that was made elsewhere, and its entry that ends a document
+# a tokenizer that was made elsewhere, and what tells its entry that ends a document
 GIVEN = next((config["tokenizer"][key] for key in ("file", "hub") if key in config["tokenizer"]), None)
-END = f" --end {shlex.quote(config['tokenizer']['end'])}" if "end" in config["tokenizer"] else ""
+END = [f"{TOKENS}/end.txt"] if GIVEN else []
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
 FINISHED = config["finished"]
@@ -117,9 +116,9 @@ def documents(*sets):
     return [f"{CORPUS}/documents/{name}.parquet" for name in sets]
 
 
-def train_documents():
-    """Files of the training documents."""
-    return documents(*(f"train/{shard}" for shard in SHARDS)) or documents("train")
+def train_parts():
+    """What the training text is made of: its shards, or all of it."""
+    return [f"train/{shard}" for shard in SHARDS] or ["train"]
 
 
 def local_files(*specs):

@@ -97,8 +97,8 @@ rule leaks:
 rule manifest:
     input:
         sets=documents(*HELD_OUT_SETS),
-        train=train_documents(),
-        leaks=[path.replace("/documents/", "/leaks/") for path in train_documents()],
+        train=documents(*train_parts()),
+        leaks=[f"{CORPUS}/leaks/{part}.parquet" for part in train_parts()],
         wheels=corpus_wheels(),
         sources=[f"{CORPUS}/sources.json", f"{CORPUS}/duplicates.parquet"] if SOURCES else [],
     output:

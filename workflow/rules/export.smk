@@ -7,6 +7,7 @@ rule huggingface:
         snapshots="results/runs/{data}/{run}/snapshots",
         evaluation="results/runs/{data}/{run}/evaluation.parquet",
         tokenizer=f"{TOKENS}/tokenizer.json",
+        end=END,
         manifest=f"{CORPUS}/manifest.json",
     output:
         directory("results/runs/{data}/{run}/huggingface"),
@@ -22,4 +23,4 @@ rule huggingface:
         "Export {wildcards.run}"
     shell:
         "python workflow/scripts/huggingface.py --run {params.folder:q} --tokenizer {input.tokenizer:q}"
-        " --manifest {input.manifest:q}" + END + " --out {output:q} > {log:q} 2>&1"
+        " --manifest {input.manifest:q} --out {output:q} > {log:q} 2>&1"

@@ -28,7 +28,7 @@ def text_by_rule():
             "tokens_of_shard": [[f"{shard}.npy", f"{shard}.json"] for shard in shards],
             "train_tokens": [[f"{TOKENS}/train.json"]],
         }
-    leaks = [[path.replace("/documents/", "/leaks/")] for path in train_documents()]
+    leaks = [[f"{CORPUS}/leaks/{part}.parquet"] for part in train_parts()]
     found |= {"leaks": leaks, "manifest": [[f"{CORPUS}/manifest.json"]]}
     return {rule: jobs for rule, jobs in found.items() if jobs}
 

@@ -77,8 +77,7 @@ rule held_out:
 
 rule duplicates:
     input:
-        documents("test"),
-        train_documents(),
+        documents("test", *train_parts()),
     output:
         f"{CORPUS}/duplicates.parquet",
     log:
@@ -98,6 +97,7 @@ rule tokens_of_shard:
         tokenizer=f"{TOKENS}/tokenizer.json",
         documents=f"{CORPUS}/documents/train/{{shard}}.parquet",
         duplicates=f"{CORPUS}/duplicates.parquet",
+        end=END,
     output:
         ids=f"{TOKENS}/train/{{shard}}.npy",
         index=f"{TOKENS}/train/{{shard}}.json",
@@ -114,9 +114,7 @@ rule tokens_of_shard:
         "Tokenize shard {wildcards.shard}"
     shell:
         "TOKENIZERS_PARALLELISM=false python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
-        " --documents {input.documents:q} --duplicates {input.duplicates:q} --set train"
-        + END
-        + " --out {output.ids:q} > {log:q} 2>&1"
+        " --documents {input.documents:q} --duplicates {input.duplicates:q} --set train --out {output.ids:q} > {log:q} 2>&1"
 
 
 rule train_tokens:

@@ -7,7 +7,8 @@ if GIVEN:
         input:
             GIVEN if "file" in config["tokenizer"] else [],
         output:
-            f"{TOKENS}/tokenizer.json",
+            tokenizer=f"{TOKENS}/tokenizer.json",
+            end=END,
         log:
             f"results/logs/tokenizer/{grid.corpus_id(config)}_{grid.tokenizer_id(config)}.log",
         localrule: True
@@ -17,17 +18,19 @@ if GIVEN:
             given=GIVEN,
             revision=[f"--revision={config['tokenizer']['revision']}"] if "hub" in config["tokenizer"] else [],
             n_vocab=config["tokenizer"]["n_vocab"],
+            end=config["tokenizer"].get("end", "<|endoftext|>"),
         message:
             "Take the tokenizer {params.given}"
         shell:
             "python workflow/scripts/take_tokenizer.py --given {params.given:q} {params.revision:q}"
-            " --n-vocab {params.n_vocab}" + END + " --out {output:q} > {log:q} 2>&1"
+            " --n-vocab {params.n_vocab} --end {params.end:q}"
+            " --out {output.tokenizer:q} --out-end {output.end:q} > {log:q} 2>&1"
 
 else:
 
     rule tokenizer:
         input:
-            train_documents()[0],
+            documents(train_parts()[0]),
         output:
             f"{TOKENS}/tokenizer.json",
         log:
@@ -50,6 +53,7 @@ rule tokens:
     input:
         tokenizer=f"{TOKENS}/tokenizer.json",
         documents=f"{CORPUS}/documents/{{set}}.parquet",
+        end=END,
     output:
         ids=f"{TOKENS}/{{set}}.npy",
         index=f"{TOKENS}/{{set}}.json",
@@ -67,4 +71,4 @@ rule tokens:
         "Tokenize {wildcards.set}"
     shell:
         "RAYON_NUM_THREADS={threads} python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
-        " --documents {input.documents:q}" + END + " --out {output.ids:q} > {log:q} 2>&1"
+        " --documents {input.documents:q} --out {output.ids:q} > {log:q} 2>&1"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scaling import provenance, tokens
+from scaling import provenance
 from scaling.models import huggingface
 
 
@@ -12,10 +12,9 @@ def main():
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json of its tokens")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of its corpus")
-    parser.add_argument("--end", default=tokens.END_OF_DOCUMENT, help="entry that ends a document")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
-    huggingface.export(args.run, args.out, tokenizer=args.tokenizer, end=args.end, manifest=args.manifest)
+    huggingface.export(args.run, args.out, tokenizer=args.tokenizer, manifest=args.manifest)
 
 
 if __name__ == "__main__":

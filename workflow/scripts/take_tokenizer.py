@@ -12,14 +12,16 @@ def main():
     parser.add_argument("--given", required=True, help="path of a tokenizer.json, or a repository of the hub")
     parser.add_argument("--revision", help="of the repository, if it is one")
     parser.add_argument("--n-vocab", type=int, required=True, help="entries that it has to have")
-    parser.add_argument("--end", default=tokens.END_OF_DOCUMENT, help="entry that ends a document")
+    parser.add_argument("--end", required=True, help="entry that ends a document")
     parser.add_argument("--out", type=Path, required=True, help="tokenizer.json to write")
+    parser.add_argument("--out-end", type=Path, required=True, help="end.txt to write, beside it")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         fetched = args.revision and tokens.fetch_tokenizer(args.given, args.revision, folder)
         text = tokens.take_tokenizer(fetched or Path(args.given), args.n_vocab, args.end)
-    with provenance.whole(args.out) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+    for path, content in ((args.out, text), (args.out_end, args.end)):
+        with provenance.whole(path) as scratch:
+            scratch.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

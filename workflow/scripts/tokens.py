@@ -9,17 +9,22 @@ from scaling.corpus import near
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        required=True,
+        help="tokenizer.json, with its end.txt beside it if it has one",
+    )
     parser.add_argument("--documents", type=Path, required=True, help="parquet of the set's documents")
     parser.add_argument("--duplicates", type=Path, help="parquet of documents to leave out")
     parser.add_argument("--set", help="its name, if the output has another")
-    parser.add_argument("--end", default=tokens.END_OF_DOCUMENT, help="entry that ends a document")
     parser.add_argument("--out", type=Path, required=True, help=".npy to write; its index goes beside it")
     args = parser.parse_args()
     skip = near.rows_of(args.duplicates, args.documents) if args.duplicates else ()
     found = near.texts(args.documents, skip)
     tokenizer = tokens.load_tokenizer(args.tokenizer)
-    tokens.write(args.out, args.set or args.out.stem, tokenizer, found, args.end)
+    end = tokens.end_of_document(args.tokenizer)
+    tokens.write(args.out, args.set or args.out.stem, tokenizer, found, end)
 
 
 if __name__ == "__main__":

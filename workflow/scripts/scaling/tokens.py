@@ -64,6 +64,12 @@ def load_tokenizer(path):
     return tokenizer
 
 
+def end_of_document(tokenizer_path):
+    """The entry that ends a document: END_OF_DOCUMENT, or what end.txt says beside a tokenizer of others."""
+    path = tokenizer_path.with_name("end.txt")
+    return path.read_text(encoding="utf-8") if path.exists() else END_OF_DOCUMENT
+
+
 def vocabulary(tokenizer):
     """Size of a vocabulary: ids are below it."""
     return max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1

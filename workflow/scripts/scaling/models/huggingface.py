@@ -12,17 +12,16 @@ NORMS = {"attention_norm": "ln_1", "feed_norm": "ln_2"}
 LAYERS = {"qkv": "attn.c_attn", "project": "attn.c_proj", "expand": "mlp.c_fc", "contract": "mlp.c_proj"}
 
 
-def export(folder, out, *, tokenizer, manifest, end=tokens.END_OF_DOCUMENT):
+def export(folder, out, *, tokenizer, manifest):
     """Write the network of the run in ``folder`` to the folder ``out``, whole or not at all.
 
-    ``tokenizer``: the tokenizer.json that its tokens were made with, whose entry ``end`` ends a document;
-    ``manifest``: that of their corpus. The weights are the best ones where patience has kept them, else the
-    last. Raises UserError where GPT-2 cannot express the network, the tokenizer is not its own, a file is
-    damaged or no snapshot was kept.
+    ``tokenizer``: the tokenizer.json that its tokens were made with; ``manifest``: that of their corpus. The
+    weights are the best ones where patience has kept them, else the last. Raises UserError where GPT-2
+    cannot express the network, the tokenizer is not its own, a file is damaged or no snapshot was kept.
     """
     run = provenance.read_json(folder / "run.json")
     refuse_foreign(run)
-    entries = tokens.load_tokenizer(tokenizer)
+    entries, end = tokens.load_tokenizer(tokenizer), tokens.end_of_document(tokenizer)
     n_vocab = tokens.vocabulary(entries)
     if n_vocab != run["n_vocab"]:
         raise UserError(
