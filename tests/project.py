@@ -101,7 +101,7 @@ class Project:
         return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
 
     def study(self, change=lambda study: None):
-        """Write test.yaml anew: the tests' corpus, and what ``change`` makes of it."""
+        """Write test.yaml anew: the tests' corpus and few resamples, and what ``change`` makes of them."""
         study = yaml.safe_load((self.root / "corpus.yaml").read_text())
         change(study)
         (self.root / "test.yaml").write_text(yaml.safe_dump(study))
@@ -128,5 +128,6 @@ def with_corpus(root, wheels):
             {"set": "readmes", "read": "readmes", "from": names},
         ],
     }
-    (root / "corpus.yaml").write_text(yaml.safe_dump({"corpus": corpus, "tokenizer": {"n_vocab": 300}}))
+    study = {"corpus": corpus, "tokenizer": {"n_vocab": 300}, "fits": {"resamples": 100}}
+    (root / "corpus.yaml").write_text(yaml.safe_dump(study))
     return Project(root, wheels)

@@ -20,6 +20,7 @@ from scaling.charts.catalog import splits
 B, S, N_CTX, N_VOCAB, D_ALL = 2048, 1500, 128, 512, 14_000_000
 SIZES = [(1, 8, 1), (1, 16, 1), (2, 16, 2), (2, 24, 2), (2, 32, 2), (2, 48, 3), (3, 64, 4), (4, 96, 4)]
 SETS = {"cloud": 0.28, "comments": 0.45, "code": 0.62, "readmes": 0.94, "licences": 1.15, "headers": 1.9}
+NAME = "transformer"
 BYTES_PER_TOKEN = 1.94
 BATCHES = (256, 512, 1024, 2048, 4096, 8192, 32768)
 EXPERIMENTS = (
@@ -28,7 +29,7 @@ EXPERIMENTS = (
 RECIPE = {"schedule": "cosine", "warmup": 50, "horizon": S, "final": 0.0, "cooldown": None, "seed": 0}
 
 
-def study(experiments=EXPERIMENTS, transfer=SETS, name="transformer", diverged=None):
+def study(experiments=EXPERIMENTS, transfer=SETS, name=NAME, diverged=None):
     """Tables, fits, study.json and manifest.json of a simulated study, as a dict of plain values.
 
     ``transfer`` maps transfer sets to their offsets in nats, ``name`` begins the name of every run, and the
@@ -39,8 +40,11 @@ def study(experiments=EXPERIMENTS, transfer=SETS, name="transformer", diverged=N
 
 @functools.cache
 def _study(experiments, transfer, name, diverged):
-    """What :func:`study` gives, pickled: its fits take ten seconds, and tests change what they get."""
-    transfer = dict(transfer)
+    """What :func:`study` gives, pickled: its fits take ten seconds, and tests change what they get.
+
+    Laws are fitted to runs and curves, which are the same whatever the runs are called and evaluated on.
+    """
+    usual, transfer = (NAME, tuple(SETS.items())), dict(transfer)
     random = np.random.default_rng(0)
     runs, curves, evaluations = {}, [], []
     for experiment, shape, D, planned, batch, more in _grid(experiments):
@@ -62,10 +66,14 @@ def _study(experiments, transfer, name, diverged):
             for row in (run, *(row for row in curves + evaluations if row["run"] == run["run"])):
                 row |= {key: math.nan for key in row if "loss" in key and key != "loss_by_position"}
     tables = {"runs": list(runs.values()), "curves": curves, "evaluations": evaluations}
+    if (name, tuple(transfer.items())) == usual:
+        fits = _fits(tables, experiments)
+    else:
+        fits = _renamed(pickle.loads(_study(experiments, usual[1], NAME, diverged))["fits"], name)
     config = {"study": "default", "experiments": list(experiments), "tokenizer": {"n_vocab": N_VOCAB}}
     made = {
         "tables": tables,
-        "fits": _fits(tables, experiments),
+        "fits": fits,
         "study": {
             **{"study": "default", "config": config, "versions": {"python": "3.12.0", "torch": "2.13.0"}},
             "offered": {},
@@ -294,6 +302,8 @@ def _turn(run, curve):
 
 
 def _evaluate(run, transfer, random):
+    """Rows of the table of evaluations; they take as much of ``random`` whatever the sets are."""
+    sets = [("test", 0.0), *transfer.items()]
     shape = (run["n_layer"], run["d_model"], run["n_head"], run["d_ff"])
     steps = [50, 171, 585, run["steps"]] if "size" in run["experiments"] else [run["steps"]]
     return [
@@ -303,13 +313,17 @@ def _evaluate(run, transfer, random):
             "loss_by_position": _by_position(loss, run),
         }
         for step in steps
-        for name, offset in [("test", 0.0), *transfer.items()]
+        for (name, offset), noise in zip(sets, _noises(len(sets), step, random), strict=True)
         for loss in [
-            _loss(shape, run["D"], step, run["B"], run["reuse"])
-            + offset * (1 - 30 / (step + 40))
-            + random.normal(0, 0.015)
+            _loss(shape, run["D"], step, run["B"], run["reuse"]) + offset * (1 - 30 / (step + 40)) + noise
         ]
     ]
+
+
+def _noises(count, step, random):
+    usual = random.normal(0, 0.015, 1 + len(SETS))
+    more = np.random.default_rng(step).normal(0, 0.015, max(0, count - len(usual)))
+    return [*usual, *more][:count]
 
 
 def _by_position(loss, run):
@@ -332,6 +346,17 @@ def _fits(tables, experiments):
     fits = {law: fits[law] for law in names}
     if splits(names):
         fits["allocation"] = allocation.allocate(tables["runs"], fits, draws)
+    return fits
+
+
+def _renamed(fits, name):
+    """``fits`` in which every run's name begins with ``name``."""
+    if isinstance(fits, dict):
+        return {key: _renamed(value, name) for key, value in fits.items()}
+    if isinstance(fits, list | tuple):
+        return type(fits)(_renamed(value, name) for value in fits)
+    if isinstance(fits, str) and fits.startswith(f"{NAME}-"):
+        return name + fits.removeprefix(NAME)
     return fits
 
 

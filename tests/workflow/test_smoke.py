@@ -28,6 +28,17 @@ def study(smoke):
     smoke.study()
 
 
+@pytest.fixture
+def made_again(smoke):
+    """For tests that have single files made again: these get their times back, so that what is made of them
+    need not follow."""
+    before = {path: path.stat() for path in (smoke.root / "results").rglob("*")}
+    yield
+    for path, stat in before.items():
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert smoke.planned() == {}
+
+
 def files_of_runs(project):
     return sorted((project.root / "results" / "runs").glob("*/*/run.json"))
 
@@ -179,6 +190,7 @@ def test_a_change_of_a_transfer_set_evaluates_alone(study):
         ("report.html", "report"),
     ],
 )
+@pytest.mark.usefixtures("made_again")
 def test_a_single_artifact_is_remade_by_its_path(smoke, name, rule):
     path = smoke.results / name
     before = path.read_bytes()
@@ -188,9 +200,9 @@ def test_a_single_artifact_is_remade_by_its_path(smoke, name, rule):
     assert f"(Rule: {rule})" in result.stdout
     assert "(Rule: train)" not in result.stdout
     assert path.read_bytes() == before, "the same inputs give the same bytes"
-    assert smoke.snakemake().returncode == 0
 
 
+@pytest.mark.usefixtures("made_again")
 def test_a_single_run_trains_to_the_same_weights(smoke):
     folder = files_of_runs(smoke)[0].parent
     weights = {p.name: p.read_bytes() for p in (folder / "snapshots").iterdir()}
@@ -198,7 +210,6 @@ def test_a_single_run_trains_to_the_same_weights(smoke):
     result = smoke.snakemake(str((folder / "run.json").relative_to(smoke.root)))
     assert result.returncode == 0, result.stdout
     assert {p.name: p.read_bytes() for p in (folder / "snapshots").iterdir()} == weights
-    assert smoke.snakemake().returncode == 0
 
 
 def test_the_report_says_what_is_missing_and_what_it_would_cost(study):
@@ -280,6 +291,7 @@ def test_a_newer_wheel_file_of_the_same_pin_leaves_nothing_to_do(smoke):
     assert smoke.planned() == {}
 
 
+@pytest.mark.usefixtures("made_again")
 def test_a_damaged_input_is_named_and_nothing_half_written_stays(smoke):
     ids = next((smoke.root / "results" / "data").glob("*/bpe300/test.npy"))
     whole, stat = ids.read_bytes(), ids.stat()
@@ -300,7 +312,6 @@ def test_a_damaged_input_is_named_and_nothing_half_written_stays(smoke):
     result = smoke.snakemake(target)
     assert result.returncode == 0, result.stdout
     assert json.loads((folder / "run.json").read_text())["test_loss"] == json.loads(record)["test_loss"]
-    assert smoke.snakemake().returncode == 0
 
 
 def test_an_interrupted_job_goes_on_by_retries(study):
