@@ -373,12 +373,14 @@ def test_a_kind_that_is_not_there(pair):
 
 def test_manifest(pair, tmp_path):
     train, test = prose(pair, tmp_path)
-    code = tmp_path / "code.parquet"
+    far, leaked = tmp_path / "far.parquet", tmp_path / "leaks.parquet"
     path = build(tmp_path, "gamma", {"gamma/a.py": f"# {sentences(1)} {sentences(2)}\n"})
     options = ["--name", "far", "--read", "comments", "--max-bytes", 10**5, "--seed", 0, "--wheels", path]
-    assert script("transfer", *options, "--out", code).returncode == 0
+    assert script("transfer", *options, "--out", far).returncode == 0
+    assert script("leaks", "--documents", train, "--sets", test, far, "--out", leaked).returncode == 0
     out = tmp_path / "manifest.json"
-    done = script("manifest", "--documents", train, test, code, "--wheels", path, *pair, "--out", out)
+    parts = ["--train", train, "--sets", test, far, "--leaks", leaked]
+    done = script("manifest", *parts, "--wheels", path, *pair, "--out", out)
     assert done.returncode == 0, done.stderr
     manifest = json.loads(out.read_text())
     assert [wheel["source"] for wheel in manifest["wheels"]] == ["alpha", "beta", "gamma"]
@@ -402,5 +404,6 @@ def test_manifest(pair, tmp_path):
     assert manifest["sets"]["far"]["source_shares"] == {"gamma": 1.0}
     content = "".join(f"{row['id']}\0{row['text']}\0" for row in rows)
     assert found["text_sha256"] == hashlib.sha256(content.encode()).hexdigest()
-    with pytest.raises(provenance.UserError, match="holds set 'test', as another file does"):
-        documents.manifest([test, test], pair)
+    assert manifest["sources"] == []
+    assert set(manifest["leaks"]) == {"test", "far"}
+    assert manifest["leaks"]["far"]["documents"] == 1
