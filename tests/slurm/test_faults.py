@@ -8,7 +8,7 @@ import pytest
 from cluster import wait_for
 from conftest import Study, learned, work_left_behind
 
-GRID = {"size": {"shape": [{"n_layer": 1, "d_model": d, "n_head": 1} for d in (8, 12)], "S": 9000}}
+GRID = {"size": {"shape": [{"n_layer": 1, "d_model": d, "n_head": 1} for d in (8, 12)], "S": 5000}}
 TARGET = "results/studies/lab/tables/runs.parquet"
 
 
