@@ -43,6 +43,14 @@ def test_what_is_kept_takes_the_place_of_checkpoints(folder):
     assert not kept.holds(folder, RUN | {"seed": 1})
 
 
+def test_what_was_learned_of_other_text_is_named_and_removed(tmp_path, capsys):
+    with kept.keeping(tmp_path, RUN, ["a", "b"]) as place:
+        fill(place)
+    assert kept.usable(tmp_path, RUN, ["a", "b"])
+    assert not kept.usable(tmp_path, RUN, ["a", "c"])
+    assert "is of other text" in capsys.readouterr().out
+
+
 def test_what_is_kept_is_whole_or_not_there(tmp_path):
     (tmp_path / "checkpoints" / "step000000004").mkdir(parents=True)
     with suppress(InterruptedError), kept.keeping(tmp_path, RUN) as place:

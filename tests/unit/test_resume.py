@@ -1,10 +1,12 @@
 """A run that is killed, asked to end or short of time goes on to the same curve and weights, bit for bit."""
 
 import json
+import shutil
 import signal
 import time
 
 import jobs
+import numpy as np
 import pytest
 from scaling.training.interruption import EXIT_CODE
 
@@ -64,6 +66,21 @@ def test_a_time_limit_that_comes_near_saves_and_ends(data):
     assert "its time limit of 0.5 min is near: saved after step" in said
     assert jobs.finish(jobs.start(data, "--minutes", "60", out="limit"))[0] == 0
     assert_same(data, "limit")
+
+
+def test_a_run_on_other_text_begins_anew(data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    process = jobs.start(tmp_path / "data", eager=True, out="other")
+    jobs.wait_for_step(tmp_path / "data", 30, out="other")
+    process.kill()
+    jobs.finish(process)
+    ids = np.load(tmp_path / "data/train.npy")
+    jobs.write_set(tmp_path / "data/train.npy", ids[::-1].copy())
+    code, said = jobs.finish(jobs.start(tmp_path / "data", out="other"))
+    assert code == 0, said
+    assert "is of other text; trained anew" in said
+    assert "goes on after" not in said
+    assert json.loads((tmp_path / "data/other/run.json").read_text())["resumed"] == 0
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(data):

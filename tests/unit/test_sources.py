@@ -14,6 +14,7 @@ import urllib.parse
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -399,10 +400,53 @@ def test_limits_and_what_is_dropped(here):
     (source,) = record["sources"]
     assert source["dropped"] == {"under 100 bytes": 2, "zero bytes": 1, "half a surrogate pair": 1}
     assert source["read"]["documents"] == 200
-    assert source["held_out"] == {"documents": len(out), "bytes": sum(map(shards.size, out))}
+    # each counts up to a sixteenth of test_bytes, and is cut there when the set is written
+    counted = sum(min(2000 // 16, shards.size(document)) for document in out)
+    assert source["held_out"] == {"documents": len(out), "bytes": pytest.approx(counted, abs=3 * len(out))}
     assert 2000 <= source["held_out"]["bytes"] < 2130
-    assert all(shards.size(document) <= 2000 // 16 for document in out)
+    # cut when it is written, but known by the whole
+    shards.write("test.parquet", out, "test", 2000 // 16)
+    assert all(len(text.encode()) <= 2000 // 16 for text in pq.read_table("test.parquet")["text"].to_pylist())
+    sketches, _ = near.read_sketches(["test.parquet"])
+    np.testing.assert_array_equal(sketches, near.sketches([document.text for document in out]))
     json.dumps(record)
+
+
+def test_copies_are_on_one_side(here):
+    Path("a.jsonl").write_bytes(lines(some("a", 200) * 10))
+    train, out, _ = every(listed("a.jsonl"), 3, test_fraction=0.3)
+    assert out
+    assert not {document.text for document in train} & {document.text for document in out}
+
+
+def test_a_file_is_read_once_however_many_links_lead_to_it(here):
+    Path("a.jsonl").write_bytes(lines(some("a", 5)))
+    Path("b.jsonl").symlink_to("a.jsonl")
+    (found,) = sources.listing([{"files": ["*.jsonl", "./a.jsonl"]}])
+    assert len(found["files"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "line"),
+    [
+        ("license: 5", "cannot be read as a data set"),
+        ("configs: [{config_name: default, data_files: ../outside.jsonl}]", "which is not in"),
+    ],
+)
+def test_an_odd_card_is_one_line(here, card, line):
+    Path("outside.jsonl").write_bytes(lines(some("a", 5)))
+    Path("repo").mkdir()
+    Path("repo/train.jsonl").write_bytes(lines(some("b", 5)))
+    Path("repo/README.md").write_text(f"---\n{card}\n---\n")
+    assert line in fault(sources.listing, [{"hub": "./repo", "revision": "main"}])
+
+
+def test_a_source_whose_weight_is_less_than_a_document_is_named(here):
+    Path("a.jsonl").write_bytes(lines(some("a", 400)))
+    Path("b.jsonl").write_bytes(lines(["word " * 40_000] * 3))
+    listing = sources.listing([{"files": "a.jsonl"}, {"files": "b.jsonl"}])
+    message = fault(every, listing, 1, weights=[0.99, 0.01], train_bytes=50_000)
+    assert message.startswith("of b.jsonl not one document is in shard 0 of 1 by its weight, beside a.jsonl")
 
 
 def test_too_much_text_for_a_shard(here, monkeypatch):

@@ -86,6 +86,25 @@ def test_a_tokenizer_of_others_neither_cuts_nor_adds(tmp_path):
         tokens.take_tokenizer(tmp_path / "other.json", 300, "</s>")
 
 
+def test_the_same_text_has_the_same_ids(tmp_path):
+    path = given(tmp_path)
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.model.dropout = 0.5
+    tokenizer.save(str(path))
+    assert tokens.load_tokenizer(path).model.dropout is None
+
+
+def test_a_shard_without_a_document_is_read_with_the_others(tokenizer, tmp_path):
+    tokens.write(tmp_path / "train/00000.npy", "train", tokenizer, [TEXTS])
+    tokens.write(tmp_path / "train/00001.npy", "train", tokenizer, [[]], may_be_empty=True)
+    paths = [tmp_path / f"train/0000{i}.json" for i in range(2)]
+    provenance.write_json(tmp_path / "train.json", tokens.join(paths, "train"))
+    (first, second), index = tokens.load(tmp_path / "train.json")
+    assert (len(second), index["tokens"]) == (0, len(first))
+    with pytest.raises(UserError, match="train: no document is left in any shard"):
+        tokens.join(paths[1:], "train")
+
+
 def test_a_large_vocabulary_takes_four_bytes(tmp_path):
     vocabulary = {f"w{i}": i for i in range(2**16 + 1)} | {"</s>": 2**16 + 1}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))

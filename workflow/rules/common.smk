@@ -123,7 +123,11 @@ def train_parts():
 
 def local_files(*specs):
     """The user's own files that sources read: what is made of them is made again when they have changed."""
-    return [path for spec in specs if "files" in spec for path in grid.local_files(spec, "corpus")]
+    found = [path for spec in specs if "files" in spec for path in grid.local_files(spec, "corpus")]
+    folders = [spec["hub"] for spec in specs if spec.get("hub", "").startswith(("/", "."))]
+    return found + [
+        str(path) for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()
+    ]
 
 
 def folder_of(run):

@@ -14,7 +14,7 @@ def main():
     parser.add_argument("--out", required=True, help="parquet to write")
     arguments = parser.parse_args()
     found = shards.test_set(arguments.parts, arguments.test_bytes, arguments.seed)
-    shards.write(arguments.out, found, "test")
+    shards.write(arguments.out, found, "test", arguments.test_bytes // shards.DIVERSITY)
 
 
 if __name__ == "__main__":

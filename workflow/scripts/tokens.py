@@ -24,7 +24,8 @@ def main():
     found = near.texts(args.documents, skip)
     tokenizer = tokens.load_tokenizer(args.tokenizer)
     end = tokens.end_of_document(args.tokenizer)
-    tokens.write(args.out, args.set or args.out.stem, tokenizer, found, end)
+    # a shard is one of several
+    tokens.write(args.out, args.set or args.out.stem, tokenizer, found, end, may_be_empty=bool(args.set))
 
 
 if __name__ == "__main__":

@@ -630,7 +630,9 @@ def local_files(spec, where):
     for path in sorted(found):
         if re.search("[{}]", path):
             raise UserError(f"{where}.files: found braces in {path!r}, expected none: rename it")
-    return sorted(found)
+    # a file is read once, however many links lead to it
+    once = {Path(path).resolve(): path for path in sorted(found, reverse=True)}
+    return sorted(once.values())
 
 
 def corpus_id(config):

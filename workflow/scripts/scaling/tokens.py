@@ -49,7 +49,7 @@ def train_tokenizer(text_batches, n_vocab):
 
 
 def load_tokenizer(path):
-    """Read a tokenizer.json so that every text round-trips, one that spells the end-of-document mark too.
+    """Read a tokenizer.json so that a text is tokenized as text, the end-of-document mark in it too.
 
     What it would add to a text, cut off or fill up is left out. Raises UserError where the file is no
     tokenizer.
@@ -61,6 +61,8 @@ def load_tokenizer(path):
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    if getattr(tokenizer.model, "dropout", None):
+        tokenizer.model.dropout = None  # the same text has the same ids
     return tokenizer
 
 
@@ -116,11 +118,12 @@ def fetch_tokenizer(name, revision, folder):
             raise missing from None
 
 
-def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT):
+def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT, *, may_be_empty=False):
     """Write the ids of a set as ``path`` (.npy) and what it holds as JSON beside it.
 
     Each document is followed by the entry ``end``. Ids are uint16 where the vocabulary fits it, else uint32.
-    A batch of texts is in memory at a time. Raises UserError for a set without a single document.
+    A batch of texts is in memory at a time. Raises UserError for a set without a single document, unless
+    it ``may_be_empty``, as a shard of duplicates is.
     """
     n_vocab, mark = vocabulary(tokenizer), tokenizer.token_to_id(end)
     dtype = np.dtype(np.uint16 if n_vocab <= 2**16 else np.uint32)
@@ -134,14 +137,14 @@ def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT):
                 counted["documents"] += len(batch)
                 counted["bytes"] += sum(len(text.encode()) for text in batch)
                 counted["tokens"] += len(ids)
-            if not counted["documents"]:
+            if not counted["documents"] and not may_be_empty:
                 raise UserError(f"{name}: no document to tokenize; give the set text of its kind")
             _header(file, dtype, counted["tokens"])
         checksum = provenance.sha256(scratch)
     index = {
         "set": name,
         **counted,
-        "bytes_per_token": counted["bytes"] / counted["tokens"],
+        "bytes_per_token": counted["bytes"] / max(1, counted["tokens"]),
         "n_vocab": n_vocab,
         "dtype": str(dtype),
         "sha256": checksum,
@@ -178,6 +181,8 @@ def join(paths, name):
         for path, index in indexes
     ]
     whole = {key: sum(shard[key] for shard in shards) for key in ("documents", "bytes", "tokens")}
+    if not whole["documents"]:
+        raise UserError(f"{name}: no document is left in any shard; give corpus.sources more text")
     return {
         "set": name,
         **whole,

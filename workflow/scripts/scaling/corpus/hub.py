@@ -98,7 +98,13 @@ def resolve(spec):
     """
     name, revision = spec["hub"], spec["revision"]
     if is_folder(name):
-        return _folder(spec)
+        try:
+            return _folder(spec)
+        except UserError:
+            raise
+        except Exception as error:  # whatever its card makes the library do
+            line = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
+            raise UserError(f"{name} cannot be read as a data set ({line}); mend its README.md") from None
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -113,6 +119,8 @@ def resolve(spec):
             found += patiently(
                 lambda chunk=chunk: api.get_paths_info(name, chunk, revision=info.sha, repo_type="dataset")
             )
+    if len(found) != len(paths):
+        raise UserError(f"{name} names files outside of itself; give another `subset`, or local files")
     files = [
         {"path": file.path, "bytes": file.size}
         | ({"sha256": file.lfs.sha256} if file.lfs else {"blob_id": file.blob_id})
@@ -132,7 +140,11 @@ def _folder(spec):
     card = folder / "README.md"
     licence = _licence(DatasetCard.load(card, ignore_metadata_errors=True).data if card.is_file() else None)
     root = folder.resolve()
-    paths = [str(Path(path).relative_to(root)) for path in _paths(str(root), spec)]
+    found = [Path(path) for path in _paths(str(root), spec)]
+    for path in found:
+        if not path.resolve().is_relative_to(root):
+            raise UserError(f"{card} names {path}, which is not in {folder}; mend it")
+    paths = [str(path.resolve().relative_to(root)) for path in found]
     files = [{"path": path, "bytes": (root / path).stat().st_size} for path in paths]
     return {"revision": spec["revision"], "licence": licence, "files": files}
 

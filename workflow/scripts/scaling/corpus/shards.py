@@ -35,7 +35,7 @@ def make(listing, shard, shards, *, seed, test_fraction, train_bytes, test_bytes
     ``listing`` as :func:`sources.listing` gives it. Of each source a shard reads its own units, in the order
     of a hash, until it has its part of ``train_bytes``, or all of them where that is None. Documents whose
     hash is below ``test_fraction`` are held out; of these at most ``test_bytes`` / ``shards``, and one more,
-    are kept, and of each its beginning, up to 1/DIVERSITY of ``test_bytes``. ``weights``, one for each
+    are kept, whole, of which each counts 1/DIVERSITY of ``test_bytes`` at most. ``weights``, one for each
     source, are their shares of the training bytes: all are cut at random, to the nearest document, to what
     the scarcest allows, and the held-out ones in the same way.
 
@@ -53,8 +53,9 @@ def make(listing, shard, shards, *, seed, test_fraction, train_bytes, test_bytes
         for source, share in zip(listing, shares, strict=True):
             found, held_out, dropped, room = [], [], Counter(), most * share
             for document in _documents(reader, source, shard, shards, seed, dropped, size_limit):
-                if _hash(f"held out:{seed}:{document.id}") < test_fraction:
-                    held_out.append(_beginning(document, test_bytes // DIVERSITY))
+                # by its text, so that copies are on one side
+                if _hash(f"held out:{seed}:{document.text}") < test_fraction:
+                    held_out.append(document)
                 else:
                     found.append(document)
                     room -= size(document)
@@ -73,6 +74,13 @@ def make(listing, shard, shards, *, seed, test_fraction, train_bytes, test_bytes
     read = np.array([_bytes(found) for found in training])
     wanted = shares * min(most, (read / shares).min()) if weights else np.minimum(read, most)
     training = [_nearest(found, limit) for found, limit in zip(training, wanted, strict=True)]
+    for source, found in zip(listing, training, strict=True):
+        if not found:
+            raise UserError(
+                f"of {source['name']} not one document is in shard {shard} of {shards} by its weight, beside "
+                f"{', '.join(s['name'] for s in listing if s is not source)}; set corpus.shards to fewer, or "
+                "corpus.train_bytes or the weight to more"
+            )
     testing = [
         _nearest(held_out, _bytes(held_out) * part)
         for held_out, part in zip(testing, wanted / read, strict=True)
@@ -81,10 +89,13 @@ def make(listing, shard, shards, *, seed, test_fraction, train_bytes, test_bytes
     for document in documents.shuffled(chain(*testing), seed):
         if room > 0:
             test.append(document)
-            room -= size(document)
+            room -= min(size(document), test_bytes // DIVERSITY)
     for described, found in zip(record, training, strict=True):
         described["training"] = _totals(found)
-        described["held_out"] = _totals([other for other in test if other.source == described["name"]])
+        own_test = [document for document in test if document.source == described["name"]]
+        described["held_out"] = _totals(
+            [_beginning(document, test_bytes // DIVERSITY) for document in own_test]
+        )
     record = {"shard": shard, "shards": shards, "sources": record}
     return documents.shuffled(chain(*training), seed), test, record
 
@@ -171,7 +182,7 @@ def _hash(text):
 
 def _beginning(document, limit):
     content = document.text.encode()
-    if len(content) <= limit:
+    if limit is None or len(content) <= limit:
         return document
     return replace(document, text=content[: readers.cut(content, limit)].decode().rstrip("\n"))
 
@@ -182,9 +193,10 @@ def _nearest(found, limit):
     return found[: np.searchsorted(np.cumsum(sizes) - sizes / 2, limit, side="right")]
 
 
-def _within(found, limit):
-    """The first documents that together have at most ``limit`` bytes."""
-    return found[: np.searchsorted(np.cumsum([size(document) for document in found]), limit, side="right")]
+def _within(found, limit, each=math.inf):
+    """The first documents of at most ``limit`` bytes together, of which one counts ``each`` at most."""
+    sizes = [min(size(document), each) for document in found]
+    return found[: np.searchsorted(np.cumsum(sizes), limit, side="right")]
 
 
 def size(document):
@@ -200,11 +212,11 @@ def _totals(found):
     return {"documents": len(found), "bytes": _bytes(found)}
 
 
-def write(path, found, name):
+def write(path, found, name, limit=None):
     """Write documents as parquet with the columns of SKETCHED, ``name`` in the column ``set``.
 
-    Written as :func:`documents.write` does, in row groups of at most GROUP bytes of text, or of one
-    document.
+    Of each its beginning, up to ``limit`` bytes if there is a limit; its sketch is that of the whole.
+    Written as :func:`documents.write` does, in row groups of at most GROUP bytes of text, or of one document.
     """
     options = {
         "compression": "none",
@@ -222,7 +234,8 @@ def write(path, found, name):
             values = near.sketches([document.text for document in group])
             sketch = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), near.ENTRIES)
             rows = pa.Table.from_pylist(
-                [asdict(document) | {"set": name} for document in group], schema=documents.SCHEMA
+                [asdict(_beginning(document, limit)) | {"set": name} for document in group],
+                schema=documents.SCHEMA,
             )
             writer.write_table(
                 rows.append_column(SKETCHED.field("sketch"), sketch), row_group_size=len(group)
@@ -231,13 +244,15 @@ def write(path, found, name):
 
 
 def test_set(paths, max_bytes, seed):
-    """The documents that shards hold out, at ``paths``, as one set: in random order, ``max_bytes`` at most.
+    """The documents that shards hold out, at ``paths``, as one set: at random, ``max_bytes`` at most.
 
-    Near-duplicates of earlier ones are dropped. Raises :class:`UserError` if there is none.
+    They come whole, but one counts as no more than 1/DIVERSITY of the set. Near-duplicates of earlier ones
+    are dropped. Raises :class:`UserError` if there is none.
     """
     columns = [name for name in documents.SCHEMA.names if name != "set"]
     rows = [row for path in paths for row in pq.read_table(path, columns=columns).to_pylist()]
-    found = _within(_distinct(documents.shuffled([Document(**row) for row in rows], seed)), max_bytes)
+    distinct = _distinct(documents.shuffled([Document(**row) for row in rows], seed))
+    found = _within(distinct, max_bytes, max_bytes // DIVERSITY)
     if not found:
         raise UserError("the sources have no text held out for test; raise corpus.test_fraction, or add text")
     return found

@@ -90,11 +90,12 @@ def train(run, *, train, test, folder, settings):
         names = group.of_first(lambda: [index["set"] for _, index in evaluable(train, run)])
         held_out = [tokens.load(train.with_name(f"{name}.npy")) for name in names]
         place, tokens_each = folder / kept.PLACE, run["test_tokens"]
+        text = [train_index["sha256"], test_index["sha256"]]
         if "trunk" in run:
             trunk = folder.with_name(run["trunk"])
-            keeper = Keeper(place, group, held_out, tokens_each, trunk, run["start"])
+            keeper = Keeper(place, group, held_out, tokens_each, text, trunk, run["start"])
         else:
-            keeper = Keeper(place, group, held_out, tokens_each)
+            keeper = Keeper(place, group, held_out, tokens_each, text)
         record, curve = loop.train(
             run, train_ids, test_ids, plan=how, group=group, keeper=keeper, stop=stop,
             on_step=progress.step if group.first else lambda state: None, on_snapshot=keeper.snapshot,
@@ -114,7 +115,7 @@ def train(run, *, train, test, folder, settings):
             "versions": provenance.versions("torch", "numpy"),
         }
         remember(folder, keeper.evaluated)
-        with kept.keeping(folder, described) as place:
+        with kept.keeping(folder, described, text) as place:
             tables.write_table(place / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
             keeper.hand_over(place / "snapshots")
             provenance.write_json(place / "run.json", identity | record)
@@ -167,11 +168,12 @@ class Keeper:
 
     All of it lies in ``folder``, which Snakemake does not know: it would delete the outputs of a failed job.
     A run that has no checkpoint yet goes on from the state after step ``start`` of its ``trunk``, a folder.
+    ``text``: checksums of the tokens for training and test; what was trained on others is not gone on with.
     """
 
-    def __init__(self, folder, group, held_out, tokens_per_set, trunk=None, start=0):
+    def __init__(self, folder, group, held_out, tokens_per_set, text=None, trunk=None, start=0):
         self.folder, self.group, self.held_out, self.tokens_per_set = folder, group, held_out, tokens_per_set
-        self.trunk, self.start = trunk, start
+        self.text, self.trunk, self.start = text, trunk, start
         self.evaluated, self.resumed, self.seconds_before = {}, 0, 0.0
         self.began = self.saved = self.asked = time.perf_counter()
         self.cost = self.longest_pause = 0.0
@@ -196,13 +198,17 @@ class Keeper:
             "resumed": self.resumed,
             "seconds": self.seconds_before + began - self.began,
         }
-        checkpoints.save(self.folder, step, tensors, {"run": state, "keeper": mine})
+        checkpoints.save(self.folder, step, tensors, {"run": state, "keeper": mine, "text": self.text})
         self.saved = self.asked = time.perf_counter()
         self.cost = self.saved - began
 
     def restore(self):
         """Tensors and state of the newest checkpoint, or of the trunk; no tensors and None without either."""
         found = checkpoints.newest(self.folder)
+        if found and not self._of_this_text(found[2]):
+            print(f"what was trained to step {found[0]} is of other text; trained anew", flush=True)
+            shutil.rmtree(self.folder)
+            found = None
         if found is None:
             return self._branch_off() if self.trunk else ({}, None)
         step, tensors, state = found
@@ -221,6 +227,9 @@ class Keeper:
     def _branch_off(self):
         """Where the trunk has no state at the step at which the run leaves it, that of an earlier one."""
         found = checkpoints.branch_point(self.trunk / "snapshots", self.start)
+        if found and not self._of_this_text(found[2]):
+            print(f"{self.trunk.name} is of other text", flush=True)
+            found = None
         if found is None or found[0] < self.start:
             print(f"{self.trunk.name} has no whole state of step {self.start}", flush=True)
         if found is None:
@@ -232,10 +241,13 @@ class Keeper:
         spent = dict.fromkeys(state["run"]["seconds"], 0.0)
         return tensors, state["run"] | {"kept": [], "seconds": spent, "began": step}
 
+    def _of_this_text(self, state):
+        return state.get("text") in (None, self.text)
+
     def branch(self, step, tensors, state):
         """Keep the state of a trunk for the runs that branch off after ``step``."""
         path = self.folder / "snapshots" / kept.state_name(step)
-        checkpoints.keep(path, step, tensors, {"run": state})
+        checkpoints.keep(path, step, tensors, {"run": state, "text": self.text})
 
     def snapshot(self, step, model, weights):
         """Keep ``weights`` and evaluate ``model``, which has them, on every set."""

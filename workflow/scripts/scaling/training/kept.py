@@ -69,15 +69,16 @@ def states(snapshots):
 
 
 @contextlib.contextmanager
-def keeping(folder, run):
+def keeping(folder, run, text=None):
     """Yield a folder to write run.json, curve.parquet and snapshots/ into; then they are kept in ``folder``.
 
-    Whole or not at all. Once they are on the disk, the checkpoints that led there are removed.
+    Whole or not at all. ``text``: checksums of the tokens for training and test. Once they are on the disk,
+    the checkpoints that led there are removed.
     """
     with provenance.whole(place(folder)) as scratch:
         scratch.mkdir()
         yield scratch
-        found = {"run": identity(run), "sha256": _checksums(scratch)}
+        found = {"run": identity(run), "text": text, "sha256": _checksums(scratch)}
         provenance.write_json(scratch / "kept.json", found)
         for path in (*scratch.rglob("*"), scratch):
             sync(path)
@@ -85,8 +86,8 @@ def keeping(folder, run):
     _clear_beside(folder)
 
 
-def usable(folder, run):
-    """Whether whole results of this very ``run`` are kept in ``folder``.
+def usable(folder, run, text=None):
+    """Whether whole results of this very ``run``, on this ``text``, are kept in ``folder``.
 
     Others are named in a printed line and removed. Only for the holder of the folder's lock.
     """
@@ -98,6 +99,8 @@ def usable(folder, run):
         why = "" if found["sha256"] == _checksums(kept) else "is damaged (not its checksums)"
         if not why and found["run"] != identity(run):
             why = "is that of another run"
+        if not why and None not in (text, found.get("text")) and found["text"] != text:
+            why = "is of other text"
     except (OSError, ValueError, LookupError, TypeError) as error:
         why = f"is damaged ({str(error).partition(chr(10))[0]})"
     if why:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 
+from scaling import provenance
 from scaling.provenance import UserError
 from scaling.training import interruption, kept, locks, pack, slurm
 from scaling.training.interruption import Interrupted
@@ -35,7 +36,7 @@ def launch(arguments):
     if MASTER in os.environ:
         return _node(arguments)
     run, folder = arguments["run"], arguments["out"]
-    if _trained_before(run, folder):
+    if _trained_before(arguments):
         return 0
     together = pack.members(run)
     job = os.environ.get("SLURM_JOB_ID")
@@ -44,7 +45,7 @@ def launch(arguments):
     watched = together or [{"run": run, "out": folder}]
     before = _standing(watched)
     code, asked = _pack(together, arguments) if together else _start(arguments)
-    if code not in (0, interruption.EXIT_CODE) and _trained_before(run, folder):
+    if code not in (0, interruption.EXIT_CODE) and _trained_before(arguments):
         print(f"a process ended with exit code {code} after the run had", flush=True)
         return 0
     if code == interruption.EXIT_CODE and arguments["requeue"] and job and not asked:
@@ -75,12 +76,15 @@ def _standing(members):
     return [(kept.holds(m["out"], m["run"]), kept.reached(m["out"])) for m in members]
 
 
-def _trained_before(run, folder):
-    """Publish the results of ``run`` if they are kept in ``folder``; whether they were."""
+def _trained_before(arguments):
+    """Publish the results of the run if they are kept in its folder; whether they were."""
+    run, folder = arguments["run"], arguments["out"]
     if not kept.place(folder).exists():
         return False
+    indexes = [arguments[name].with_suffix(".json") for name in ("train", "test")]
+    text = [provenance.read_json(path)["sha256"] for path in indexes if path.exists()]
     with locks.held(folder / "training.lock"):
-        if not kept.usable(folder, run):
+        if not kept.usable(folder, run, text if len(text) == 2 else None):
             return False
         kept.publish(folder)
     kept.say_log(folder)
