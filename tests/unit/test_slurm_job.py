@@ -289,7 +289,7 @@ def test_what_several_nodes_lack_is_said_in_a_line(tmp_path, monkeypatch, enviro
 @pytest.mark.parametrize(("ended", "code", "told"), [(True, 134, 0), (False, 134, 134), (True, 75, 75)])
 def test_a_failure_after_the_end_of_a_run_costs_no_attempt(monkeypatch, tmp_path, ended, code, told):
     looks = iter([False, ended])
-    monkeypatch.setattr(launch, "_trained_before", lambda run, folder: next(looks))
+    monkeypatch.setattr(launch, "_trained_before", lambda arguments: next(looks))
     monkeypatch.setattr(launch, "_start", lambda arguments: (code, False))
     monkeypatch.delenv(pack.VARIABLE, raising=False)
     assert launch.launch({"run": {"run": "one"}, "out": tmp_path, "requeue": False}) == told

@@ -123,11 +123,7 @@ def train_parts():
 
 def local_files(*specs):
     """The user's own files that sources read: what is made of them is made again when they have changed."""
-    found = [path for spec in specs if "files" in spec for path in grid.local_files(spec, "corpus")]
-    folders = [spec["hub"] for spec in specs if spec.get("hub", "").startswith(("/", "."))]
-    return found + [
-        str(path) for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()
-    ]
+    return [path for spec in specs for path in grid.own_files(spec)]
 
 
 def folder_of(run):

@@ -635,6 +635,15 @@ def local_files(spec, where):
     return sorted(once.values())
 
 
+def own_files(spec):
+    """Paths of all files here that a source reads, or may read: of a folder like a data set all of them."""
+    if "files" in spec:
+        return local_files(spec, "corpus")
+    if spec.get("hub", "").startswith(("/", ".")):
+        return sorted(str(path) for path in Path(spec["hub"]).rglob("*") if path.is_file())
+    return []
+
+
 def corpus_id(config):
     """Folder of a corpus: its name and a digest of all that its training and test text depends on.
 
