@@ -9,6 +9,7 @@ import glob
 import itertools
 import math
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -666,10 +667,18 @@ def tokenizer_id(config):
     if "file" in tokenizer:
         # by content, so that it is another one when the file has changed
         content = {key: value for key, value in tokenizer.items() if key != "file"}
-        return _given_id(tokenizer["file"], content | {"sha256": sha256(tokenizer["file"])})
+        found = Path(tokenizer["file"]).stat()
+        checksum = _checksum(tokenizer["file"], found.st_mtime_ns, found.st_size)
+        return _given_id(tokenizer["file"], content | {"sha256": checksum})
     if "hub" in tokenizer:
         return _given_id(tokenizer["hub"], tokenizer)
     return f"bpe{tokenizer['n_vocab']}"
+
+
+@cache
+def _checksum(path, *_):
+    """Of a file as it was last changed: it is asked for with every grid."""
+    return sha256(path)
 
 
 def _given_id(name, content):

@@ -1,7 +1,7 @@
 """Sources to shards of documents: which ones, for training or held out, how mixed, their tables on disk.
 
-A document's id is its source, its file and its number in it. Whether it is held out is a hash of the id, so
-that it is the same for any number of shards.
+A document's id is its source, its file and its number in it. Whether it is held out is told by a hash
+of its text: the same for any number of shards, and for copies.
 """
 
 import hashlib
@@ -41,7 +41,8 @@ def make(listing, shard, shards, *, seed, test_fraction, train_bytes, test_bytes
 
     Both lists are in the random order of ``seed``. The record has, for each source: documents and bytes
     that were read, that are for training, that are held out, and the number dropped by reason. Raises
-    :class:`UserError` if a source has no text for this shard, and for more than MOST bytes.
+    :class:`UserError` if a source has no text for this shard, or none by its weight, and for more than MOST
+    bytes.
     """
     shares = np.array(weights or [1.0] * len(listing)) / sum(weights or [1.0] * len(listing))
     most = train_bytes / shards if train_bytes else math.inf
