@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test test-slurm bench lint lock browser slurm
+.PHONY: study test test-slurm bench verify lint lock browser slurm
 
 study: $(VENV)/run.ready
 	$(BIN)/snakemake
@@ -19,6 +19,11 @@ test-slurm: $(VENV)/dev.ready slurm
 # default study goes, which it runs from nothing in a scratch folder, and how often the intervals of fits hold
 bench: $(VENV)/dev.ready
 	$(BIN)/python workflow/scripts/bench.py
+
+# Checks every file of the results folder against the checksum it was written with
+RESULTS ?= results
+verify: $(VENV)/run.ready
+	$(BIN)/python workflow/scripts/verify.py --results $(RESULTS)
 
 lint: $(VENV)/dev.ready
 	$(BIN)/ruff check .

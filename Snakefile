@@ -6,6 +6,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+include: "workflow/rules/written.smk"
+
+
 configfile: "config.yaml"
 configfile: "slurm/site.yaml"
 
@@ -76,4 +79,5 @@ onsuccess:
 
 
 onerror:
+    explain_failure()
     accept_results()

@@ -97,6 +97,11 @@ def wait_for_step(folder, step, out="run"):
     raise AssertionError(f"no checkpoint of step {step} in half a minute")
 
 
+def names(folder):
+    """Names of what is in ``folder``, in order, but for records of checksums."""
+    return sorted(path.name for path in folder.iterdir() if not provenance.RECORD.fullmatch(path.name))
+
+
 def curve(folder, out="run"):
     """The learning curve of a finished run, a list of dicts."""
     return pq.read_table(folder / out / "curve.parquet").to_pylist()

@@ -7,7 +7,7 @@ import bench
 import numpy as np
 import pyarrow as pa
 import pytest
-from scaling import counts, provenance, tables
+from scaling import counts, parquet, provenance
 from scaling.benchmark import engine, fits, page, study, tokenizing, trunks
 from scaling.laws import LAWS
 from scaling.provenance import UserError
@@ -25,7 +25,7 @@ def figures(tmp_path, monkeypatch):
     """Figures of a study of two runs that took 50 s on two cores of 10 GFLOP/s."""
     other = {"run": "b", "N": 3072, "experiments": ["data"], "seconds_in_steps": 50.0, "seconds_total": 52.0}
     rows = [RUN, RUN | other]
-    tables.write_table(tmp_path / "results/tables/runs.parquet", pa.Table.from_pylist(rows))
+    parquet.write(tmp_path / "results/tables/runs.parquet", pa.Table.from_pylist(rows))
     monkeypatch.setattr(study, "peak_per_core", lambda cores: 1e10)
     monkeypatch.setattr(study, "run_from_nothing", lambda *arguments: 50.0)
     return study.measure(None, None, tmp_path, cores=2)
@@ -223,7 +223,7 @@ def test_coverage_of_every_law_and_the_speed_are_measured(monkeypatch, tmp_path)
 
     N, D = np.geomspace(1e7, 1e10, 30), np.tile([1e9, 1e10, 1e11], 10)
     points = pa.table({"N": N, "tokens": D, "test_loss": LAWS["chinchilla"].published(N=N, D=D)})
-    tables.write_table(tmp_path / "runs.parquet", points)
+    parquet.write(tmp_path / "runs.parquet", points)
     monkeypatch.setattr(fits, "LAWS", {"chinchilla": LAWS["chinchilla"]})
     monkeypatch.setattr(fits, "study_truth", dict)
     speed = fits.measure(tmp_path / "runs.parquet")["chinchilla"]

@@ -79,12 +79,14 @@ def test_one_driver_at_a_time_however_the_other_ends(tmp_path):
     driver.alone(path).close()
 
 
-def test_drivers_without_slurm_share_what_one_with_slurm_has_alone(tmp_path):
+def test_a_driver_of_one_machine_is_alone_too_and_leaves_no_name(tmp_path):
     path = tmp_path / "driver.lock"
-    with driver.alone(path, shared=True), driver.alone(path, shared=True):
-        assert "drives a study here already" in refused(driver.alone, path)
+    with driver.alone(path, named=False):
+        line = "another snakemake drives a study here already; wait for it, or end it"
+        assert refused(driver.alone, path) == refused(lambda: driver.alone(path, named=False)) == line
+        assert path.read_text() == ""
     with driver.alone(path):
-        assert f"process {os.getpid()} on" in refused(lambda: driver.alone(path, shared=True))
+        assert f"process {os.getpid()} on" in refused(lambda: driver.alone(path, named=False))
 
 
 # --- the site -------------------------------------------------------------------------------------------
@@ -292,7 +294,7 @@ def test_a_driver_on_another_host_is_believed_until_its_name_is_deleted(tmp_path
     path.write_text("process 7 on elsewhere\n")
     line = f"process 7 on elsewhere drives a study here already; if it has ended, delete {path}"
     assert refused(driver.alone, path) == line
-    assert refused(lambda: driver.alone(path, shared=True)) == line
+    assert refused(lambda: driver.alone(path, named=False)) == line
     path.unlink()
     driver.alone(path).close()
 

@@ -119,6 +119,19 @@ BAD = [
      "finished.columns.C.unit: found 'PFLOPs' (text), expected FLOPs or PF-days"),
     ("finished.where", {"kind": ["a"]}, "finished.where.kind: found ['a'] (a list), expected a text"),
     ("finished.transfer", {"test": "a"}, "finished.transfer: found 'test' (text), expected a name"),
+    ("run.S", 10**16, "found 10000000000000000, expected a whole number of steps, at least 1 and at most"),
+    ("run.D", -1, "run.D: found -1, expected a whole number of tokens, at least 1 and at most 1e15, or all"),
+    ("run.seed", 10**400, "run.seed: found a number of more than 30 digits, expected a finite number"),
+    ("study", "a\n", "study: found the character '\\n' in 'a\\n' (text), expected text without it"),
+    ("corpus.lock", "a\ud800", "corpus.lock: found the character '\\ud800'"),
+    ("corpus.lock", "x" * 1001, "corpus.lock: found text of 1001 characters, expected at most 1000"),
+    ("grid.size.seed", list(range(5001)), "found a list of 5001, expected at most 5000 items"),
+    ("grid.depth.seed", list(range(1700)), "grid.depth: found 20400 runs, expected at most 20000"),
+    ("grid.size.shape.0.d_model", 10**9, "found a model of N 1.2e+19, expected at most 1e+15 parameters"),
+    ("site.cpu_flops", 1e-300, "found 1e-300, expected a number of FLOP/s, at least 1"),
+    ("finished", FINISHED | {"file": "http://["}, "found 'http://[', expected a path or a URL"),
+    ("finished", FINISHED | {"file": "c" * 300 + ".csv"}, "finished.file: found no file"),
+    ("grid.size.shape", [SHAPE | {"d_ff": i + 1} for i in range(2000)], "characters, expected at most 90000"),
     ("finished.drop_largest_losses", -1, "finished.drop_largest_losses: found -1, expected a whole number"),
 ]  # fmt: skip
 
@@ -169,6 +182,12 @@ def test_a_missing_key_is_named(config):
 def test_a_lock_without_hashes_is_refused(config, tmp_path):
     (tmp_path / "wheels.lock").write_text("a==1.0\n")
     with pytest.raises(UserError, match=r"found 'a==1.0', expected name==version --hash"):
+        grid.check(config)
+
+
+def test_a_lock_leads_to_no_other_folder(config, tmp_path):
+    (tmp_path / "wheels.lock").write_text(f"a==1/../../x --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(UserError, match=r"expected name==version --hash"):
         grid.check(config)
 
 

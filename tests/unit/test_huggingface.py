@@ -1,16 +1,16 @@
 """The exported folder against the transformers library: the same logits, the same tokens, nothing missing."""
 
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jobs
 import pyarrow as pa
 import pytest
 import torch
 import transformers
-from scaling import models, provenance, tables, tokens
+from scaling import models, parquet, provenance, tables, tokens
 from scaling.models import huggingface, snapshots
 from scaling.provenance import UserError
 
@@ -72,7 +72,7 @@ def export(tmp_path, tokenizer):
             for name in ("test", "code")
         ]
         table = pa.Table.from_pylist(rows, tables.EVALUATION)
-        tables.write_table(folder / "evaluation.parquet", table)
+        parquet.write(folder / "evaluation.parquet", table)
         out = folder / "huggingface"
         huggingface.export(folder, tokenizer=tokenizer, manifest=manifest, out=out)
         return out
@@ -206,13 +206,13 @@ def test_the_script_needs_no_transformers_and_says_failures_in_one_line(export, 
     command = [sys.executable, "-c", code, "--run", folder, "--tokenizer", tokenizer]
     command += ["--manifest", tmp_path / "manifest.json", "--out", tmp_path / "again"]
     subprocess.run(command, cwd=SCRIPTS, check=True)
-    written = sorted(path.name for path in (tmp_path / "again").iterdir())
+    written = jobs.names(tmp_path / "again")
     assert written == [
         "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
     ]  # fmt: skip
     for name in written:
         assert (tmp_path / "again" / name).read_bytes() == (folder / "huggingface" / name).read_bytes()
-    (folder / "run.json").write_text(json.dumps(RUN | {"architecture": "lstm"}))
+    provenance.write_json(folder / "run.json", RUN | {"architecture": "lstm"})
     failed = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: tiny: found architecture lstm")

@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return jobs.names(folder)
 
 
 def test_what_is_kept_takes_the_place_of_checkpoints(folder):

@@ -99,6 +99,6 @@ def test_a_part_made_with_another_set_is_refused(sets, tmp_path):
     part = part_of(tmp_path / "a.parquet", sets, words(9))
     documents(sets[1], words(4))
     with pytest.raises(
-        UserError, match=r"a\.leaks\.parquet was made with another set books; delete it and run"
+        UserError, match=r"a\.leaks\.parquet is damaged \(made with another set books\); `snakemake"
     ):
         leaks.report([part], sets)

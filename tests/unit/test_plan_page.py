@@ -173,7 +173,7 @@ def test_times_and_sizes():
 
 def test_the_script_writes_both_and_prints_the_tables(study, tmp_path, monkeypatch, capsys):
     out = {"--json": tmp_path / "plan.json", "--out": tmp_path / "plan.html"}
-    given = {"--config": json.dumps(study), "--jobs": json.dumps(JOBS), "--runs": tmp_path, "--cores": 4}
+    given = {"--config": json.dumps(study), "--jobs": planned.packed(JOBS), "--runs": tmp_path, "--cores": 4}
     arguments = [str(part) for pair in (given | out).items() for part in pair]
     monkeypatch.setattr(sys, "argv", ["plan.py", *arguments])
     plan_script.main()

@@ -26,7 +26,7 @@ def assert_same(folder, out):
     assert jobs.weights(folder, out) == jobs.weights(folder, "whole")
     evaluated = [(folder / name / "evaluated.json").read_bytes() for name in (out, "whole")]
     assert evaluated[0] == evaluated[1]
-    assert sorted(p.name for p in (folder / out).iterdir()) == [
+    assert jobs.names(folder / out) == [
         "checkpoints", "curve.parquet", "evaluated.json", "run.json", "snapshots"
     ]  # fmt: skip
     assert [p.name for p in (folder / out / "checkpoints").iterdir()] == ["finished"]

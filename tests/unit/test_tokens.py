@@ -96,7 +96,7 @@ def test_the_same_text_has_the_same_ids(tmp_path):
 
 def test_a_shard_without_a_document_is_read_with_the_others(tokenizer, tmp_path):
     tokens.write(tmp_path / "train/00000.npy", "train", tokenizer, [TEXTS])
-    tokens.write(tmp_path / "train/00001.npy", "train", tokenizer, [[]], may_be_empty=True)
+    tokens.write(tmp_path / "train/00001.npy", "train", tokenizer, [[]], n_ctx=None)
     paths = [tmp_path / f"train/0000{i}.json" for i in range(2)]
     provenance.write_json(tmp_path / "train.json", tokens.join(paths, "train"))
     (first, second), index = tokens.load(tmp_path / "train.json")
@@ -137,7 +137,9 @@ def test_a_set_in_shards_is_joined_by_its_index(tokenizer, tmp_path):
     tokens.write(tmp_path / "all.npy", "train", tokenizer, near.texts(documents, skip=[1]))
     np.testing.assert_array_equal(tokens.load(tmp_path / "all.npy")[0], np.concatenate([first, second]))
     (tmp_path / "train/00001.npy").unlink()
-    with pytest.raises(UserError, match=r"train/00001\.npy cannot be read"):
+    with pytest.raises(
+        UserError, match=r"train/00001\.npy does not exist; `snakemake .*/train/00001\.npy` makes it"
+    ):
         tokens.load(tmp_path / "train.json")
 
 
@@ -178,8 +180,8 @@ def test_faults_are_named(tokenizer, tmp_path):
     tokens.write(path, "test", tokenizer, [TEXTS])
     whole = path.read_bytes()
     path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"test\.npy cannot be read"):
+    with pytest.raises(UserError, match=r"test\.npy is damaged"):
         tokens.load(path)
     path.write_bytes(whole[:-20])
-    with pytest.raises(UserError, match=r"test.npy cannot be read .*; delete it and run snakemake again"):
+    with pytest.raises(UserError, match=r"test.npy is damaged .*; `snakemake --force .*test\.npy`, with"):
         tokens.load(path)

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pytest
 import torch
 from jobs import write_set
-from scaling import evaluated, evaluation, models, tables, tokens, windows
+from scaling import evaluated, evaluation, models, parquet, tables, tokens, windows
 from scaling.provenance import UserError
 from scaling.training import job, loop, parallel, plan, schedules
 
@@ -320,7 +321,7 @@ def trained(ids, tmp_path):
 
 
 def test_a_job_leaves_a_whole_folder(trained):
-    assert sorted(path.name for path in trained.iterdir()) == [
+    assert jobs.names(trained) == [
         "checkpoints", "curve.parquet", "evaluated.json", "evaluation.parquet", "run.json", "snapshots"
     ]  # fmt: skip
     assert [path.name for path in (trained / "checkpoints").iterdir()] == ["finished"]
@@ -330,7 +331,7 @@ def test_a_job_leaves_a_whole_folder(trained):
 
 
 def test_evaluation_covers_snapshots_and_sets(trained):
-    rows = tables.read_table(trained / "evaluation.parquet").to_pylist()
+    rows = parquet.read(trained / "evaluation.parquet").to_pylist()
     assert {(row["step"], row["set"]) for row in rows} == {
         (step, name) for step in schedules.log_spaced(60, 3, 30) for name in ("test", "code")
     }

@@ -10,8 +10,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
-
 from scaling import accelerators, cluster, driver, gpus, grid, trunks, versions
 from scaling.charts import catalog
 from scaling.provenance import UserError
@@ -25,12 +23,6 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 # at the end, finds next to none
 gc.set_threshold(50_000, 20, 100)
 atexit.register(gc.freeze)
-
-
-def refuse(line):
-    """End with a line for the user; an exception would have Snakemake wrap it in a report of its own."""
-    print(line, file=sys.stderr)
-    sys.exit(1)
 
 
 try:
@@ -55,6 +47,7 @@ TRAIN_TOKENS = f"{TOKENS}/train.json" if SOURCES else f"{TOKENS}/train.npy"
 GIVEN = next((config["tokenizer"][key] for key in ("file", "hub") if key in config["tokenizer"]), None)
 END = [f"{TOKENS}/end.txt"] if GIVEN else []
 PINS = {grid.wheel_id(pin): pin for pin in grid.pins(config["corpus"]["lock"]).values()}
+RESULTS = Path("results")
 STUDY = "results" if config["study"] == "default" else f"results/studies/{config['study']}"
 FINISHED = config["finished"]
 # what the runs come from, as the option of the page that takes it: the record of a file, or that of a corpus
@@ -387,16 +380,14 @@ def figures(*endings):
 
 
 def begin():
-    """What comes before the first job: no other driver here, and none of its jobs left in Slurm.
-
-    Without Slurm several may be here, as far as Snakemake's own locks let them.
-    """
+    """What comes before the first job: no other driver here, none of its jobs left in Slurm, room to write."""
     global DRIVER
     jobs = list(workflow.dag.needrun_jobs())
     if {job.rule.name for job in jobs} <= {"plan", "plan_budget"}:
         return
     try:
-        DRIVER = driver.alone(Path(".snakemake/driver.lock"), shared=not ON_CLUSTER)
+        DRIVER = driver.alone(Path(".snakemake/driver.lock"), named=ON_CLUSTER)
+        driver.check_room(RESULTS)
         if ON_CLUSTER == workflow.local_exec:
             raise UserError(
                 "jobs go to Slurm by `snakemake --profile slurm`, and by no other profile or executor"
@@ -424,6 +415,14 @@ def refuse_unfit(jobs):
             f"{len(unfit)} of {len(waiting)} runs cannot be trained here, the first {unfit[0]}: "
             f"{asked(unfit[0]).lacking}; `snakemake {STUDY}/plan.html` names all, and what would help"
         )
+
+
+def explain_failure():
+    """Say so where the disk is why jobs failed: their logs lie on it too."""
+    try:
+        driver.check_room(RESULTS)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
 
 
 def accept_results():

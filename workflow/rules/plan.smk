@@ -12,7 +12,7 @@ rule plan:
     params:
         version=versions.RULES["plan"],
         config=json.dumps(config),
-        jobs=lambda wildcards: json.dumps(files_by_rule()),
+        jobs=jobs_in_short,
         seen=seen,
         cores=len(os.sched_getaffinity(0)),
     message:

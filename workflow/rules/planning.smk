@@ -56,6 +56,13 @@ def files_by_rule():
     }
 
 
+def jobs_in_short(wildcards):
+    """What files_by_rule tells, packed, since hundreds of shards would not fit a command line otherwise."""
+    from scaling import planned  # here for the reason below
+
+    return planned.packed(files_by_rule())
+
+
 def seen(wildcards):
     """A digest of what exists: the plan is made again when something has come or gone."""
     # here and not above: it imports numpy, which every start of Snakemake would wait for

@@ -71,4 +71,6 @@ rule tokens:
         "Tokenize {wildcards.set}"
     shell:
         "RAYON_NUM_THREADS={threads} python workflow/scripts/tokens.py --tokenizer {input.tokenizer:q}"
+        # not params: tokens are the same for any context
+        f" --n-ctx {max((run['n_ctx'] for run in RUNS.values()), default=1)}"
         " --documents {input.documents:q} --out {output.ids:q} > {log:q} 2>&1"

@@ -30,6 +30,8 @@ rule train:
         "Train {wildcards.run}"
     shell:
         "python workflow/scripts/train.py --run {params.run:q} --train {input.train:q} --test {input.test:q}"
+        # not params: another set is no reason to train again
+        f" --sets {' '.join(HELD_OUT_SETS)}"
         " --out {params.folder:q} --threads {threads} --device {resources.device}"
         " --processes {resources.processes} --nodes {resources.machines} --parallel {resources.parallel}"
         " --micro-batch {resources.micro_batch} --compile {resources.compile} --minutes {resources.minutes}"

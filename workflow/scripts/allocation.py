@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scaling import allocation, provenance, tables
+from scaling import allocation, parquet, provenance, tables
 
 
 def main():
@@ -17,7 +17,7 @@ def main():
     draws = {
         path.name.removesuffix(".bootstrap.parquet"): tables.read_draws(path) for path in args.bootstraps
     }
-    runs = tables.read_table(args.runs).to_pylist()
+    runs = parquet.read(args.runs).to_pylist()
     provenance.write_json(args.out, allocation.allocate(runs, fits, draws))
 
 

@@ -4,8 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from scaling import finished, provenance
-from scaling.tables import write_table
+from scaling import finished, parquet, provenance
 
 
 def main():
@@ -20,7 +19,7 @@ def main():
     else:
         tables, record = finished.tables(args.finished, args.file)
         for name, table in tables.items():
-            write_table(args.out / f"{name}.parquet", table)
+            parquet.write(args.out / f"{name}.parquet", table)
         provenance.write_json(args.out / "finished.json", record)
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 import pyarrow as pa
-from scaling import laws, provenance, selections, tables
+from scaling import laws, parquet, provenance, selections, tables
 
 
 def main():
@@ -24,7 +24,7 @@ def main():
     )
     args = parser.parse_args()
 
-    runs, curves = (tables.read_table(path).to_pylist() for path in (args.runs, args.curves))
+    runs, curves = (parquet.read(path).to_pylist() for path in (args.runs, args.curves))
     options = {"resamples": args.resamples, "seed": args.seed, "delta": args.delta}
     if args.critical:
         report, draws = args.critical
@@ -33,7 +33,7 @@ def main():
     for remark in selections.remarks(report):
         print(remark)
     columns = {key: pa.array(column, from_pandas=True) for key, column in draws.items()}
-    tables.write_table(args.bootstrap, pa.table(columns))
+    parquet.write(args.bootstrap, pa.table(columns))
     provenance.write_json(args.out, report)
 
 

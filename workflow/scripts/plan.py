@@ -12,7 +12,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=json.loads, required=True, help="the study's config as JSON")
     parser.add_argument(
-        "--jobs", type=json.loads, required=True, help="files of the jobs of each rule, as JSON"
+        "--jobs", type=planned.unpacked, required=True, help="files of the jobs of each rule, packed"
     )
     parser.add_argument("--runs", type=Path, required=True, help="folder of all runs")
     parser.add_argument("--cores", type=int, required=True, help="of this machine")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scaling import provenance, roads, tables
+from scaling import parquet, provenance, roads, tables
 
 
 def main():
@@ -18,7 +18,7 @@ def main():
     draws = {
         path.name.removesuffix(".bootstrap.parquet"): tables.read_draws(path) for path in args.bootstraps
     }
-    runs = tables.read_table(args.runs).to_pylist()
+    runs = parquet.read(args.runs).to_pylist()
     provenance.write_json(args.out, roads.known(provenance.read_json(args.study), runs, fits, draws))
 
 

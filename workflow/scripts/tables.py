@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scaling import provenance, tables
+from scaling import parquet, provenance, tables
 
 
 def main():
@@ -13,7 +13,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables to write")
     args = parser.parse_args()
     for name, table in tables.collect(provenance.read_json(args.study), args.runs).items():
-        tables.write_table(args.out / f"{name}.parquet", table)
+        parquet.write(args.out / f"{name}.parquet", table)
 
 
 if __name__ == "__main__":

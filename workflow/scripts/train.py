@@ -14,6 +14,7 @@ def main():
     parser.add_argument("--run", type=json.loads, required=True, help="the run's description as JSON")
     parser.add_argument("--train", type=Path, required=True, help=".npy of the training tokens")
     parser.add_argument("--test", type=Path, required=True, help=".npy of the test tokens")
+    parser.add_argument("--sets", nargs="*", default=[], help="names of the sets it will be evaluated on")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--threads", type=int, default=1, help="threads of all processes together")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")

@@ -4,6 +4,8 @@ Modules import only from those above them in this list::
 
     units        quantities and how they are written
     provenance   user errors, whole-or-nothing writing, checksums, versions
+    parquet      tables as files: written whole, read as they were written
+    configs      config files as they are written: each key once, of bounded size
     versions     what to raise when a change of the code changes what it makes
     counts       parameters and FLOPs of a shape, in every convention (no torch)
     durations    how long a step takes on a device, by a stated rate (no torch)
@@ -26,6 +28,7 @@ Modules import only from those above them in this list::
     training     one run from its description to its curve: loop, schedules, optimizers, noise, divergence;
                  plan, parallel; checkpoints, kept results, locks, interruption; job, which ties them; pack
                  and slurm, for jobs of a cluster; launch
+    verifying    whether all of a results folder is as it was written (no torch)
     forms        the functions that laws are made of, with gradients
     laws         the laws: form, inputs, published constants
     fitting      the engine, which knows no law by name: solver, resampling, selection, fit

@@ -12,9 +12,11 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
+from scaling import provenance
 from scaling.provenance import UserError
 
 PREFIX = "frontier"
@@ -31,23 +33,24 @@ MIN_JOB_AGE = 240
 its jobs is three minutes, and one that it then does not find it waits for without end."""
 DEFAULT_AGE = 300
 """What that is unless a site has it otherwise."""
+MEGABYTE = 2**20
 MEND = "mend slurm/site.yaml"
 ACTIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING,RESIZING,STOPPED,REQUEUED,REQUEUE_HOLD"
 
 
-def alone(path, *, shared=False):
+def alone(path, *, named=True):
     """Lock ``path`` until this process ends, however it ends; returns the open file, to be kept.
 
-    Alone, or, if ``shared``, with others that share it. The kernel's lock decides; where a file system has
-    none, or keeps it within one host, the name in the file does, which a driver takes out again unless it is
-    killed. Raises UserError naming the driver that is alone where there is one.
+    The kernel's lock decides; where a file system has none, or keeps it within one host, the name in the file
+    does, which a driver writes if ``named`` and takes out again unless it is killed. Raises UserError naming
+    the driver that is here already where there is one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")
     host, pid, name = _named(file)
     free, locks = True, True
     try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         free = False
     except OSError:
@@ -57,7 +60,7 @@ def alone(path, *, shared=False):
         file.close()
         remedy = f"if it has ended, delete {path}" if elsewhere else "wait for it, or end it"
         raise UserError(f"{name or 'another snakemake'} drives a study here already; {remedy}")
-    if not shared:
+    if named:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
@@ -75,6 +78,19 @@ def _named(file):
 def _leave(file):
     if not file.closed:
         file.truncate(0)
+
+
+def check_room(folder):
+    """Raise UserError where ``folder`` cannot take another MEGABYTE: no job could say why it fails."""
+    try:
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(MEGABYTE))
+            file.flush()
+    except OSError as error:
+        why = provenance.NO_ROOM.get(error.errno, error.strerror)
+        line = f"nothing can be written to {folder}/: {why}; mend that and run snakemake again"
+        raise UserError(f"{line}: it goes on from what is there") from None
 
 
 def check_site(site, on_gpus):

@@ -7,7 +7,8 @@ most evaluations of a small model, is loaded only where something is left to com
 
 import pyarrow as pa
 
-from scaling import provenance, tables, tokens, versions
+from scaling import parquet, provenance, tables, tokens, versions
+from scaling.provenance import UserError
 
 NAME = "evaluated.json"
 
@@ -18,9 +19,18 @@ def key(step, index):
 
 
 def recall(folder):
-    """Rows of evaluation.parquet by :func:`key` that are known of the run in ``folder``."""
+    """Rows of evaluation.parquet by :func:`key` that are known of the run in ``folder``.
+
+    A damaged file is named in a printed line: what it held is computed again.
+    """
     path = folder / NAME
-    return provenance.read_json(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        return provenance.read_json(path)
+    except UserError as error:
+        print(f"{str(error).partition(';')[0]}; its losses are computed again", flush=True)
+        return {}
 
 
 def remember(folder, rows):
@@ -49,5 +59,5 @@ def complete(folder, sets, *, threads, device="auto", gpu_percent=100):
         known |= zip(missing, rows, strict=True)
         remember(folder, known)
     rows = [known[name] for name in wanted]
-    tables.write_table(folder / "evaluation.parquet", pa.Table.from_pylist(rows, tables.EVALUATION))
+    parquet.write(folder / "evaluation.parquet", pa.Table.from_pylist(rows, tables.EVALUATION))
     return len(wanted) - len(missing), len(missing)

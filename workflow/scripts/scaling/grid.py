@@ -7,8 +7,10 @@ torch, no pandas.
 import difflib
 import glob
 import itertools
+import json
 import math
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +19,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from scaling import counts, trunks, versions
+from scaling import configs, counts, trunks, versions
 from scaling.provenance import UserError, digest, sha256
 from scaling.units import compact
 
@@ -29,6 +31,24 @@ COUNTS = (
 QUANTITIES = ("dropout", "weight_decay", "epsilon", "clip", "final", "cooldown")
 FEWEST_BATCHES = 4
 """Batch sizes of one size of model that a batch scan needs, for a hyperbola of two parameters."""
+PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)((?:\s+--hash=sha256:[0-9a-f]{64})+)")
+"""A line of a lock: name, version, hashes. Name and version are part of a path."""
+LARGEST = 1e30
+"""The largest number of a config, so that what is reckoned with it stays one."""
+MOST_CHARACTERS = 90_000
+"""Characters of a config as JSON: scripts are given it on a command line, of which Linux takes 128 KiB."""
+MOST_ITEMS = 5000
+"""Items of a list in a config."""
+LONGEST = 1000
+"""Characters of a text in a config."""
+NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, halves of surrogate pairs, and ends of lines and paragraphs."""
+LARGEST_N = 10**15
+"""The largest N of a run."""
+MOST_RUNS = 20_000
+"""Runs of a study; and of an experiment that it leaves out, which is counted for the report."""
+MOST_FILES = 100_000
+"""Files of the user's own that one source, or one folder laid out like a data set, may have."""
 NOT_IN_SLUG = ("N", "data", "run", "experiments")
 """What of a run follows from the rest, or is no part of what it is."""
 BY = ("N", "d_model", "B")
@@ -65,13 +85,25 @@ def default(root):
     return found
 
 
+def check_files(paths):
+    """Raise UserError for the first fault in how the config files at ``paths`` are written."""
+    for path in map(Path, paths):
+        here = path.is_absolute() and path.is_relative_to(Path.cwd())
+        configs.check_file(path.relative_to(Path.cwd()) if here else path, _schema()["properties"])
+
+
+@cache
+def _schema():
+    return yaml.load(SCHEMA.read_text(encoding="utf-8"), Loader=configs.LOADER)
+
+
 def check(config):
     """Return ``config`` with whole numbers as integers, since YAML reads 1.0e+6 as a fraction.
 
     Raises UserError, one line with key, finding and expectation, for its first fault.
     """
-    config = _whole(config)
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    config = _whole(config, "config", itertools.count(1))
+    schema = _schema()
     _check_value(config, schema, schema, "config")
     run_schema = schema["properties"]["run"]["properties"]
     for name, grids in config["grid"].items():
@@ -89,6 +121,7 @@ def check(config):
                 raise UserError(f"{where}: found no shape, expected a list of {{n_layer, d_model, n_head}}")
     for name in config["experiments"]:
         check_known([name], config["grid"], "experiments", what="experiment")
+    _check_points(config)
     if trunks.EXPERIMENT in config["grid"]:
         raise UserError(
             f"grid: found an experiment {trunks.EXPERIMENT!r}, expected another name: trunks have that one"
@@ -97,15 +130,54 @@ def check(config):
     _check_tokenizer(config["tokenizer"])
     if config["finished"] is not None:
         _check_finished(config["finished"])
+    length = len(json.dumps(config))
+    if length > MOST_CHARACTERS:
+        expected = f"at most {MOST_CHARACTERS} as JSON: it has to fit a command line"
+        raise UserError(f"config: found {length} characters, expected {expected}")
     return config
 
 
-def _whole(value):
+def _check_points(config):
+    """Raise UserError where there are more points of grids than a study can have runs."""
+    in_all = 0
+    for name, grids in config["grid"].items():
+        found = sum(
+            math.prod(len(value) if _is_axis(key, value) else 1 for key, value in grid.items())
+            for _, grid in _grids(name, grids)
+        )
+        if found > MOST_RUNS:
+            raise UserError(f"grid.{name}: found {found} runs, expected at most {MOST_RUNS}")
+        in_all += found if name in config["experiments"] else 0
+    if in_all > MOST_RUNS:
+        raise UserError(f"experiments: found {in_all} runs, expected at most {MOST_RUNS} in a study")
+
+
+def _whole(value, where, seen):
+    """``value`` with whole numbers as integers; raises UserError for what no key may hold."""
+    key = where.removeprefix("config.")
+    if next(seen) > configs.MOST_VALUES:
+        raise UserError(f"{key}: found more than {configs.MOST_VALUES} values in all, expected fewer")
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
+        return {name: _whole(item, f"{where}.{_text(name, key)}", seen) for name, item in value.items()}
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        if len(value) > MOST_ITEMS:
+            raise UserError(f"{key}: found a list of {len(value)}, expected at most {MOST_ITEMS} items")
+        return [_whole(item, f"{where}[{i}]", seen) for i, item in enumerate(value)]
+    if isinstance(value, str):
+        if len(value) > LONGEST:
+            raise UserError(f"{key}: found text of {len(value)} characters, expected at most {LONGEST}")
+        return _text(value, key)
+    if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:  # not a number is not, either
+        found = value if isinstance(value, float) else "a number of more than 30 digits"
+        raise UserError(f"{key}: found {found}, expected a finite number, of at most 1e30")
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _text(value, key):
+    """``value``, a key or a text below ``key``; raises UserError where it would not stay on one line."""
+    if isinstance(value, str) and (bad := [c for c in value if unicodedata.category(c) in NO_TEXT]):
+        raise UserError(f"{key}: found the character {bad[0]!a} in {_found(value)}, expected text without it")
+    return value
 
 
 def _grids(name, grids):
@@ -134,7 +206,7 @@ def check_known(names, known, where, what="key", known_as=None):
             close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             expected = f"one of {known_as}" if known_as else f"one of {', '.join(map(str, known))}"
-            raise UserError(f"{where}: found unknown {what} {name!r}{hint}, expected {expected}")
+            raise UserError(f"{where}: found unknown {what} {_short(name)}{hint}, expected {expected}")
 
 
 def _check_text(corpus):
@@ -181,8 +253,7 @@ def _check_source(source, where):
         raise UserError(f"{where}: found {found} of {', '.join(SOURCES)}, expected one of them")
     may, must = SOURCES[kinds[0]]
     _check_keys(source, {"set", "weight", kinds[0], *may}, must, where, f"text of {kinds[0]}")
-    if kinds == ["files"]:
-        local_files(source, where)
+    own_files(source, where)
 
 
 def _check_keys(value, may, must, where, what):
@@ -209,22 +280,38 @@ def _check_tokenizer(tokenizer):
         _check_keys(tokenizer, set(tokenizer), ["revision"], "tokenizer", "a tokenizer of the hub")
     if given == ["file"]:
         _check_keys(tokenizer, {"n_vocab", "file", "end"}, (), "tokenizer", "a tokenizer.json")
-        if not Path(tokenizer["file"]).is_file() or re.search("[{}]", tokenizer["file"]):
+        if not _is_file(tokenizer["file"]) or re.search("[{}]", tokenizer["file"]):
             raise UserError(
                 f"tokenizer.file: found no file {tokenizer['file']!r}, expected the path of a "
                 "tokenizer.json, without braces"
             )
 
 
+def _is_file(path):
+    try:
+        return Path(path).is_file()
+    except OSError:  # such as that of a name which is too long to be one
+        return False
+
+
 def _check_finished(finished):
     file, columns = finished["file"], finished["columns"]
-    if not file_name(file).endswith(ENDINGS):
+    try:
+        if is_url(file) and "@" in urlsplit(file).netloc:
+            raise UserError(
+                "finished.file: found an address with a user or password in it, expected one without, since "
+                "a study writes it down: fetch the file yourself and name the copy"
+            )
+        named = file_name(file).endswith(ENDINGS)
+    except ValueError:  # of an address that is none
+        raise UserError(f"finished.file: found {file!r}, expected a path or a URL") from None
+    if not named:
         raise UserError(f"finished.file: found {file!r}, expected a file that ends in {', '.join(ENDINGS)}")
     if is_url(file) and "sha256" not in finished:
         raise UserError("finished: found no key 'sha256', expected that of the file at the address")
     if not is_url(file) and re.search("[{}]", file):
         raise UserError(f"finished.file: found braces in {file!r}, expected none: they are Snakemake's own")
-    if not is_url(file) and not Path(file).is_file():
+    if not is_url(file) and not _is_file(file):
         raise UserError(
             f"finished.file: found no file {file!r}, expected a path from the repository's root or a URL"
         )
@@ -240,15 +327,6 @@ def _check_value(value, part, schema, where):
     error = best_match(validator.iter_errors(value))
     if error is not None:
         raise UserError(_explain(error, where))
-    _check_finite(value, where)
-
-
-def _check_finite(value, where):
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{where}: found {value}, expected a finite number")
-    if isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_finite(item, f"{where}.{key}")
 
 
 def _explain(error, where):
@@ -261,19 +339,26 @@ def _explain(error, where):
         unknown = next(name for name in error.instance if name not in known)
         close = difflib.get_close_matches(str(unknown), known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        return f"{key}: found unknown key {unknown!r}{hint}, expected one of {', '.join(known)}"
+        return f"{key}: found unknown key {_short(unknown)}{hint}, expected one of {', '.join(known)}"
     if error.validator == "required":
         missing = next(name for name in error.schema["required"] if name not in error.instance)
         return f"{key}: found no key {missing!r}, expected one: it has no default"
-    expected = error.schema.get("description", error.message)
+    described = error
+    while "description" not in described.schema and described.parent:
+        described = described.parent
+    expected = described.schema.get("description", error.message)
     return f"{key}: found {_found(error.instance)}, expected {expected}{_yaml_hint(error.instance)}"
 
 
 def _found(value):
     kinds = {str: "text", dict: "a mapping", list: "a list", bool: "a truth value", type(None): "nothing"}
     kind = kinds.get(type(value))
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    return f"{shown} ({kind})" if kind else shown
+    return f"{_short(value)} ({kind})" if kind else _short(value)
+
+
+def _short(value):
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _yaml_hint(value):
@@ -396,6 +481,8 @@ def _resolve(config, point, text, where):
     }
     run["horizon"] = run["S"] if point["horizon"] == "S" else point["horizon"]
     N = counts.non_embedding(**run)
+    if N > LARGEST_N:
+        raise UserError(f"{what}: found a model of N {N:.2g}, expected at most {LARGEST_N:.0e} parameters")
     run["learning_rate"] = _learning_rate(point["learning_rate"], run | {"N": N}, what)
     if run["optimizer"] == "auto":
         run["optimizer"] = "adafactor" if N > ADAFACTOR_ABOVE else "adam"
@@ -583,7 +670,7 @@ def pins(lock):
         line = line.split(" #")[0].strip()
         if not line or line.startswith("#"):
             continue
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)((?:\s+--hash=sha256:[0-9a-f]{64})+)", line)
+        match = PIN.fullmatch(line)
         if not match:
             raise UserError(f"{lock}: found {line[:60]!r}, expected name==version --hash=sha256:…")
         found[match[1]] = " ".join(line.split())
@@ -621,28 +708,44 @@ def local_files(spec, where):
     found = set()
     for pattern in source(spec)["files"]:
         # not Path.glob, which takes no absolute pattern
-        paths = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
+        paths = _bounded(glob.iglob(pattern, recursive=True), f"{where}.files", pattern)  # noqa: PTH207
         if not paths:
             raise UserError(
                 f"{where}.files: found no file for {pattern!r}, expected a path or a glob from the "
                 "repository's root"
             )
         found.update(paths)
-    for path in sorted(found):
-        if re.search("[{}]", path):
-            raise UserError(f"{where}.files: found braces in {path!r}, expected none: rename it")
     # a file is read once, however many links lead to it
-    once = {Path(path).resolve(): path for path in sorted(found, reverse=True)}
+    once = {Path(path).resolve(): path for path in reversed(_without_braces(sorted(found), f"{where}.files"))}
     return sorted(once.values())
 
 
-def own_files(spec):
-    """Paths of all files here that a source reads, or may read: of a folder like a data set all of them."""
+def own_files(spec, where="corpus"):
+    """Paths of all files here that a source reads, or may read: of a folder like a data set all of them.
+
+    Raises UserError as :func:`local_files` does, and where there are too many of them.
+    """
     if "files" in spec:
-        return local_files(spec, "corpus")
+        return local_files(spec, where)
     if spec.get("hub", "").startswith(("/", ".")):
-        return sorted(str(path) for path in Path(spec["hub"]).rglob("*") if path.is_file())
+        paths = _bounded(map(str, Path(spec["hub"]).rglob("*")), f"{where}.hub", spec["hub"])
+        return _without_braces(sorted(paths), f"{where}.hub")
     return []
+
+
+def _bounded(paths, where, what):
+    """Those of ``paths`` that are files, as a list; raises UserError where there are very many."""
+    found = list(itertools.islice(filter(_is_file, paths), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise UserError(f"{where}: found more than {MOST_FILES} files for {what!r}, expected fewer")
+    return found
+
+
+def _without_braces(paths, where):
+    for path in paths:
+        if re.search("[{}]", path):
+            raise UserError(f"{where}: found braces in {path!r}, expected none: rename it")
+    return paths
 
 
 def corpus_id(config):

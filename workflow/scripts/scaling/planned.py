@@ -3,15 +3,17 @@
 Told from the config, the site and the files that exist, as a dict that is plan.json: no torch, no corpus.
 """
 
+import base64
 import heapq
 import json
 import math
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from scaling import cluster, costs, counts, durations, gpus, memory, preparing
+from scaling import cluster, costs, counts, durations, gpus, memory, preparing, provenance
 from scaling.rows import finite
 from scaling.tables import run_folder
 from scaling.trunks import EXPERIMENT, steps_to_train, tokens_trained
@@ -84,6 +86,16 @@ def look(runs, folder, jobs):
     return State(frozenset(trained), frozenset(evaluated), there)
 
 
+def packed(jobs):
+    """``jobs`` as text short enough for a command line; :func:`unpacked` undoes it."""
+    return base64.b64encode(zlib.compress(json.dumps(jobs).encode())).decode()
+
+
+def unpacked(text):
+    """The jobs that :func:`packed` made ``text`` of."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
 def _names(folder):
     try:
         return {path.name for path in Path(folder).iterdir()}
@@ -97,8 +109,9 @@ def read_records(runs, folder, state):
     for name in sorted(state.trained):
         path = run_folder(folder, runs[name]) / "run.json"
         try:
+            fault = provenance.fault(path)
             record = json.loads(path.read_text(encoding="utf-8"))
-            fault = _fault(record, name)
+            fault = fault or _fault(record, name)
         except (OSError, ValueError) as error:
             fault = str(error)
         if fault:

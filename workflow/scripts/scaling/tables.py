@@ -4,9 +4,8 @@ import math
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from scaling import provenance
+from scaling import parquet, provenance
 
 NOT_TABLED = ("versions", "branches")
 """What of a record has no column."""
@@ -46,7 +45,7 @@ def collect(study, runs):
         record["betas"] = [float(beta) for beta in record["betas"] or []]
         records.append({name: value for name, value in record.items() if name not in NOT_TABLED})
         for tables, name in ((curves, "curve"), (evaluations, "evaluation")):
-            table = read_table(folder / f"{name}.parquet")
+            table = parquet.read(folder / f"{name}.parquet")
             names = pa.array([run["run"]] * len(table), pa.string())
             tables.append(table.add_column(0, "run", names))
     return {
@@ -56,27 +55,10 @@ def collect(study, runs):
     }
 
 
-def read_table(path):
-    """Read a parquet file; raises UserError naming it if it is missing or damaged."""
-    try:
-        return pq.read_table(path)
-    except FileNotFoundError:
-        raise provenance.UserError(f"{path} does not exist; `snakemake {path}` makes it") from None
-    except pa.ArrowException as error:
-        line = str(error).splitlines()[0]
-        raise provenance.UserError(f"{path} is damaged ({line}); delete it and run snakemake again") from None
-
-
 def read_draws(path):
     """The draws of a fit as it was written: {column: (resamples,)}, NaN for what was dropped."""
-    table = read_table(path)
+    table = parquet.read(path)
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def write_table(path, table):
-    """Write a pyarrow Table as parquet, whole or not at all."""
-    with provenance.whole(path) as scratch:
-        pq.write_table(table, scratch)
 
 
 CURVE = pa.schema(

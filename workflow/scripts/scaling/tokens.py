@@ -1,6 +1,9 @@
 """Documents to token ids: a byte-level vocabulary, and arrays of ids for each split or transfer set."""
 
+import os
 from array import array
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +54,10 @@ def train_tokenizer(text_batches, n_vocab):
 def load_tokenizer(path):
     """Read a tokenizer.json so that a text is tokenized as text, the end-of-document mark in it too.
 
-    What it would add to a text, cut off or fill up is left out. Raises UserError where the file is no
-    tokenizer.
+    What it would add to a text, cut off or fill up is left out. Raises UserError where the file is damaged or
+    no tokenizer.
     """
+    provenance.check(path)
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises just that
@@ -69,7 +73,7 @@ def load_tokenizer(path):
 def end_of_document(tokenizer_path):
     """The entry that ends a document: END_OF_DOCUMENT, or what end.txt says beside a tokenizer of others."""
     path = tokenizer_path.with_name("end.txt")
-    return path.read_text(encoding="utf-8") if path.exists() else END_OF_DOCUMENT
+    return provenance.check(path).read_text(encoding="utf-8") if path.exists() else END_OF_DOCUMENT
 
 
 def vocabulary(tokenizer):
@@ -118,12 +122,12 @@ def fetch_tokenizer(name, revision, folder):
             raise missing from None
 
 
-def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT, *, may_be_empty=False):
+def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT, *, n_ctx=1):
     """Write the ids of a set as ``path`` (.npy) and what it holds as JSON beside it.
 
     Each document is followed by the entry ``end``. Ids are uint16 where the vocabulary fits it, else uint32.
-    A batch of texts is in memory at a time. Raises UserError for a set without a single document, unless
-    it ``may_be_empty``, as a shard of duplicates is.
+    A batch of texts is in memory at a time. Raises UserError for a set without a single document, and for
+    one that does not fill two contexts of ``n_ctx`` tokens; None for a shard, which may be empty.
     """
     n_vocab, mark = vocabulary(tokenizer), tokenizer.token_to_id(end)
     dtype = np.dtype(np.uint16 if n_vocab <= 2**16 else np.uint32)
@@ -137,8 +141,13 @@ def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT, *, may_be_em
                 counted["documents"] += len(batch)
                 counted["bytes"] += sum(len(text.encode()) for text in batch)
                 counted["tokens"] += len(ids)
-            if not counted["documents"] and not may_be_empty:
+            if n_ctx and not counted["documents"]:
                 raise UserError(f"{name}: no document to tokenize; give the set text of its kind")
+            if n_ctx and (counted["tokens"] - 1) // n_ctx < 2:
+                raise UserError(
+                    f"{name}: {counted['tokens']} tokens are not two contexts of n_ctx {n_ctx}, the least "
+                    "that gives a standard error; use more text or a shorter context"
+                )
             _header(file, dtype, counted["tokens"])
         checksum = provenance.sha256(scratch)
     index = {
@@ -155,10 +164,23 @@ def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT, *, may_be_em
 def encode(tokenizer, batch, mark, dtype):
     """Ids of the texts of ``batch``, each followed by ``mark``: a 1-D array of ``dtype``."""
     found = array("I")  # fills from a list in half the time that numpy takes
-    for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+    for encoding in _encoded(tokenizer, batch):
         found.fromlist(encoding.ids)
         found.append(mark)
     return np.array(found, dtype)
+
+
+def _encoded(tokenizer, batch):
+    try:
+        return tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+    except BaseException as error:
+        # what the library did not foresee, and which is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise UserError(
+            f"the tokenizer fails on a text ({' '.join(str(error).split())[:120]}); take another "
+            "tokenizer.json"
+        ) from None
 
 
 def _header(file, dtype, count):
@@ -203,16 +225,28 @@ def load(path):
     index = provenance.read_json(path.with_suffix(".json"))
     if "shards" not in index:
         return _load(path.with_suffix(".npy"), index["tokens"]), index
-    # Snakemake looks at shards when their index is gone
-    remedy = f"delete it and {path.with_suffix('.json')}, and run snakemake again"
-    return [_load(path.parent / s["file"], s["tokens"], remedy) for s in index["shards"]], index
+    shards = [(path.parent / shard["file"], shard["tokens"]) for shard in index["shards"]]
+    with ThreadPoolExecutor(4) as pool:  # checksums keep it busy: they let other threads run
+        return list(pool.map(lambda shard: _load(*shard), shards)), index
 
 
-def _load(path, count, remedy="delete it and run snakemake again"):
+def _load(path, count):
+    # of the processes of one run the first looks for all
+    if os.environ.get("RANK", "0") == "0" and path.exists():
+        stat = path.stat()
+        _check(path, stat.st_mtime_ns, stat.st_size)
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise provenance.missing(path) from None
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}); {remedy}") from None
+        raise provenance.damaged(path, error) from None
     if len(ids) != count:
-        raise UserError(f"{path} holds {len(ids)} tokens, its index {count}; {remedy}")
+        raise provenance.damaged(path, f"{len(ids)} tokens, in its index {count}")
     return ids
+
+
+@cache
+def _check(path, *_):
+    """Check the file once as long as it stays the same: it may be large."""
+    provenance.check(path)

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from scaling import forms, selections
+from scaling import forms, parquet, selections
 from scaling.benchmark import chain
 from scaling.benchmark.chain import BATCH, POINT_NOISE, SIZES, STEPS
 from scaling.fitting import fit
@@ -17,7 +17,6 @@ from scaling.fitting.resampling import draw
 from scaling.fitting.selection import Points, plain
 from scaling.laws import LAWS, SEED_NOISE
 from scaling.provenance import versions
-from scaling.tables import read_table
 
 REPETITIONS, RESAMPLES = 400, 400
 CHAINS = 60
@@ -183,7 +182,7 @@ def measure(published):
         found["the chain"] = chain.coverage(repetitions=CHAINS, resamples=RESAMPLES, run=pool.map)
     speed = None
     if published.is_file():
-        table = read_table(published)
+        table = parquet.read(published)
         points = (table[name].to_numpy() for name in ("N", "tokens", "test_loss"))
         with ProcessPoolExecutor(1, initializer=_take_a_core) as alone:
             speed = alone.submit(time_chinchilla, *points).result()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from scaling import parquet
 from scaling.models import layers
 from scaling.provenance import UserError
-from scaling.tables import read_table
 
 SIDE = 1024
 SECONDS = 2.0
@@ -70,7 +70,7 @@ def measure(root, snakemake, scratch, cores=None):
     before = peak_per_core(cores)
     wall = run_from_nothing(root, scratch, snakemake, cores)
     peak = (before + peak_per_core(cores)) / 2
-    runs = read_table(Path(scratch) / "results" / "tables" / "runs.parquet").to_pylist()
+    runs = parquet.read(Path(scratch) / "results" / "tables" / "runs.parquet").to_pylist()
     runs.sort(key=lambda run: run["N"])
     inside = sum(run["seconds_in_steps"] * run["threads"] for run in runs)
     jobs = sum(run["seconds_total"] * run["threads"] for run in runs)

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from scaling import selections
+from scaling import parquet, selections
 from scaling.benchmark.study import copy_checkout
 from scaling.provenance import UserError
 from scaling.rows import column
-from scaling.tables import read_table
 from scaling.trunks import EXPERIMENT, tokens_trained
 
 WAYS = {
@@ -45,7 +44,7 @@ def measure(root, snakemake, scratch, ways=WAYS, change=None, cores=None):
         target = str((tables / "runs.parquet").relative_to(scratch))
         if subprocess.run([*command, target], cwd=scratch, check=False).returncode:
             raise UserError(f"the study {way} in {scratch} failed; its last lines above say why")
-        found[way] = [read_table(tables / f"{name}.parquet").to_pylist() for name in ("runs", "curves")]
+        found[way] = [parquet.read(tables / f"{name}.parquet").to_pylist() for name in ("runs", "curves")]
     return {"cores": cores} | compare(found)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import altair as alt
 import vl_convert
 
-from scaling import costs, provenance
+from scaling import costs, parquet, provenance
 from scaling.charts import catalog, theme, wording
 from scaling.charts.findings import Finding
 from scaling.rows import finite
-from scaling.tables import read_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a formula begins with in a spreadsheet."""
@@ -41,7 +40,7 @@ def read_tables(folder, names):
 
     Raises UserError for one that is missing or damaged.
     """
-    return {name: read_table(Path(folder) / f"{name}.parquet").to_pylist() for name in names}
+    return {name: parquet.read(Path(folder) / f"{name}.parquet").to_pylist() for name in names}
 
 
 def read_fits(folder, laws):

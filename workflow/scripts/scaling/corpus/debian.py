@@ -75,6 +75,7 @@ def texts(file, part=readers.WHOLE):
             tarfile.open(fileobj=unpacked.stdout, mode="r|") as archive,
         ):
             for member in archive:
+                archive.members.clear()  # it would keep what it knows of each
                 found = MEMBER.fullmatch(member.name)
                 if member.isreg() and found and member.size <= readers.LIMIT:
                     for text in _pieces(found[2].lower(), archive.extractfile(member).read()):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling import provenance
+from scaling import parquet, provenance
 from scaling.corpus import dedup, extract, near
 from scaling.corpus.wheels import Wheel
 
@@ -235,5 +235,5 @@ def _described(paths, duplicates):
 
 def _rows(path):
     """Id, source and text of each document of a parquet file, a batch of them in memory at a time."""
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=256, columns=["id", "source", "text"]):
+    for batch in parquet.opened(path).iter_batches(batch_size=256, columns=["id", "source", "text"]):
         yield from zip(*(batch.column(name).to_pylist() for name in ("id", "source", "text")), strict=True)

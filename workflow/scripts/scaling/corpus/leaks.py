@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from scaling import provenance
+from scaling import parquet, provenance
 from scaling.corpus import near
-from scaling.provenance import UserError
 
 HALF = 0.5
 """Least share of its shingles, seen in training, that makes a document one that leaked."""
@@ -69,8 +67,7 @@ def write(documents, sets, out, duplicates=None):
         {"set": Path(path).stem, "shingles": len(one), "seen": np.packbits(bits).tobytes()}
         for path, one, bits in zip(sets, shingles, seen(near.texts(documents, skip), shingles), strict=True)
     ]
-    with provenance.whole(out) as scratch:
-        pq.write_table(pa.Table.from_pylist(rows, schema=FOUND), scratch)
+    parquet.write(out, pa.Table.from_pylist(rows, schema=FOUND))
 
 
 def report(parts, sets):
@@ -81,16 +78,14 @@ def report(parts, sets):
     ``share`` that part; ``documents``, and of them ``leaked`` with at least HALF of their own unique shingles
     seen. Raises UserError where a part was made with another set of a name.
     """
-    read = {
-        part: {row["set"]: row for row in pq.read_table(part, schema=FOUND).to_pylist()} for part in parts
-    }
+    read = {part: {row["set"]: row for row in parquet.read(part, schema=FOUND).to_pylist()} for part in parts}
     told = {}
     for path in sets:
         name, shingles = Path(path).stem, unique(path)
         bits = np.zeros(len(shingles), bool)
         for part, rows in read.items():
             if name not in rows or rows[name]["shingles"] != len(shingles):
-                raise UserError(f"{part} was made with another set {name}; delete it and run snakemake again")
+                raise provenance.damaged(part, f"made with another set {name}")
             packed = np.frombuffer(rows[name]["seen"], np.uint8)
             bits |= np.unpackbits(packed, count=len(shingles)).astype(bool)
         documents, leaked = _documents(path, shingles, bits)

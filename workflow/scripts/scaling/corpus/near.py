@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from scaling import provenance
+from scaling import parquet, provenance
 from scaling.corpus import dedup
 from scaling.provenance import UserError
 
@@ -65,7 +64,7 @@ def texts(path, skip=()):
 
 def _column(path, name):
     # mapped, or the whole of the column in a row group would be read at once
-    for batch in pq.ParquetFile(path, memory_map=True).iter_batches(batch_size=16, columns=[name]):
+    for batch in parquet.opened(path, memory_map=True).iter_batches(batch_size=16, columns=[name]):
         yield from batch.column(0).to_pylist()
 
 
@@ -162,11 +161,11 @@ def read_sketches(paths):
 
     Only their column is read. Raises UserError for a file without it and for two of one name.
     """
-    files = [pq.ParquetFile(path) for path in paths]
+    files = [parquet.opened(path) for path in paths]
     names = [Path(path).stem for path in paths]
     for path, name, file in zip(paths, names, files, strict=True):
         if "sketch" not in file.schema_arrow.names:
-            raise UserError(f"{path} has no column sketch; delete it and run snakemake again")
+            raise provenance.damaged(path, "no column sketch")
         if names.count(name) > 1:
             raise UserError(f"{path} has the name of another part, {name}; give each part once")
     counts = [file.metadata.num_rows for file in files]
@@ -176,7 +175,7 @@ def read_sketches(paths):
             # parquet itself knows no lists of one length
             entries = batch.column(0).flatten()
             if len(entries) != ENTRIES * len(batch):
-                raise UserError(f"{path} has sketches of another length; delete it and run snakemake again")
+                raise provenance.damaged(path, "sketches of another length")
             found[row : row + len(batch)] = entries.to_numpy().reshape(-1, ENTRIES)
             row += len(batch)
     return found, counts
@@ -198,12 +197,11 @@ def write_duplicates(paths, out):
         told[Path(path).stem] = {"documents": int(end - start), "duplicates": len(rows)}
         names = pa.repeat(pa.scalar(Path(path).stem), len(rows))
         parts.append(pa.table([names, pa.array(rows, pa.int64())], schema=FOUND))
-    with provenance.whole(out) as scratch:
-        pq.write_table(pa.concat_tables([FOUND.empty_table(), *parts]), scratch)
+    parquet.write(out, pa.concat_tables([FOUND.empty_table(), *parts]))
     return told
 
 
 def rows_of(path, part):
     """Rows of ``part`` (its path or name) that the file of duplicates at ``path`` names: int64, ascending."""
-    table = pq.read_table(path, schema=FOUND)
+    table = parquet.read(path, schema=FOUND)
     return table.filter(pc.field("part") == Path(part).stem)["row"].to_numpy()

@@ -24,6 +24,9 @@ LONGEST = 64 * 2**10
 LIMIT = 64 * 2**20
 """Bytes that a line of JSON, or a document, may have; more is taken for damage."""
 
+MOST_PACKED = 250
+"""How many times its packed bytes a column of parquet may have, if over 4 LIMIT; text packs to a tenth."""
+
 SEPARATOR = re.compile(rb"(?m:^)<\|endoftext\|>[ \t]*\r?(?:\n|\Z)")
 """A line that ends a document."""
 
@@ -186,7 +189,10 @@ def _text(value, where):
 
 
 def parquet(file, path, column):
-    """An open parquet file; raises :class:`UserError` if it is damaged, empty, or has no text there."""
+    """An open parquet file; raises :class:`UserError` if it is damaged, empty, or has no text there.
+
+    And where a row group of it says that it unpacks to more than MOST_PACKED times its bytes.
+    """
     with _damage(path):
         opened = pq.ParquetFile(file, pre_buffer=True)
         schema = opened.schema_arrow
@@ -198,7 +204,17 @@ def parquet(file, path, column):
         raise UserError(f"{path}: column {column!r} is {found}; set `column` to one of text")
     if not opened.metadata.num_rows:
         raise UserError(f"{path} is empty; remove it or leave it out of corpus.sources")
-    return opened
+    for group in range(opened.metadata.num_row_groups):
+        described = opened.metadata.row_group(group)
+        columns = map(described.column, range(described.num_columns))
+        sizes = next(one for one in columns if one.path_in_schema == column)
+        if sizes.total_uncompressed_size > max(4 * LIMIT, MOST_PACKED * sizes.total_compressed_size):
+            raise UserError(
+                f"{path}: column {column!r} unpacks to {sizes.total_uncompressed_size} bytes in row group "
+                f"{group}, more than {MOST_PACKED} times what is there; leave the file out"
+            )
+    # what stands in a file once, for many rows, is then in memory once
+    return pq.ParquetFile(file, metadata=opened.metadata, pre_buffer=True, read_dictionary=[column])
 
 
 def rows(opened, path, column, group, part=WHOLE):

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scaling import provenance
+from scaling import parquet, provenance
 from scaling.corpus import documents, near, readers, sources
 from scaling.corpus.documents import DIVERSITY, LEAST, Document
 from scaling.provenance import UserError
@@ -251,7 +251,7 @@ def test_set(paths, max_bytes, seed):
     are dropped. Raises :class:`UserError` if there is none.
     """
     columns = [name for name in documents.SCHEMA.names if name != "set"]
-    rows = [row for path in paths for row in pq.read_table(path, columns=columns).to_pylist()]
+    rows = [row for path in paths for row in parquet.read(path, columns=columns).to_pylist()]
     distinct = _distinct(documents.shuffled([Document(**row) for row in rows], seed))
     found = _within(distinct, max_bytes, max_bytes // DIVERSITY)
     if not found:

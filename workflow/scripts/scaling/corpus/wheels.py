@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,9 @@ OPTIONS = (
 MEMBER_LIMIT = 32 * 2**20
 WHEEL_LIMIT = 2 * 2**30
 """Bytes that one member, and all members together, may unpack to; more is taken for a zip bomb."""
+MOST_MEMBERS = 100_000
+WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members of wheels are packed; the dictionaries of other ways may take gigabytes."""
 
 
 def fetch(pin, out):
@@ -38,7 +43,8 @@ def fetch(pin, out):
         raise provenance.UserError(f"pin {pin!r} is not 'name==version --hash=sha256:<64 digits>'")
     with provenance.whole(out) as scratch:
         (wheel,) = _download([pin], scratch.parent, "--require-hashes")
-        wheel.rename(scratch)
+        # pip's file has the permissions of the one it was taken from
+        shutil.copyfile(wheel, scratch)
 
 
 def lock(packages):
@@ -76,16 +82,21 @@ def _download(requirements, folder, *options):
 class Wheel:
     """An open wheel: its ``source`` (normalised package name), ``version``, ``licence`` and sorted ``names``.
 
-    Members whose path leaves the wheel are ignored. Raises :class:`UserError` for what is no wheel and
-    for one that unpacks to more than WHEEL_LIMIT.
+    Members whose path leaves the wheel are ignored; none is written to the disk. Raises :class:`UserError`
+    for what is no wheel and for one of more than MOST_MEMBERS or that unpacks to more than WHEEL_LIMIT.
     """
 
     def __init__(self, path):
-        self._path = path
+        self._path = provenance.check(path)
         try:
             self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, struct.error, zipfile.BadZipFile) as error:
             raise provenance.UserError(f"{path} is no wheel ({error}); delete it, fetch it again") from None
+        if len(self._archive.infolist()) > MOST_MEMBERS:
+            raise provenance.UserError(
+                f"{path} has {len(self._archive.infolist())} members, expected at most {MOST_MEMBERS}; "
+                "remove it from the corpus"
+            )
         kept = [info for info in self._archive.infolist() if ".." not in info.filename.split("/")]
         if sum(info.file_size for info in kept) > WHEEL_LIMIT:
             raise provenance.UserError(
@@ -96,6 +107,10 @@ class Wheel:
         if len(described) != 1:
             raise provenance.UserError(f"{path} is no wheel (no METADATA); delete it and fetch it again")
         metadata = HeaderParser().parsestr(self.read(described[0]).decode("utf-8", "replace"))
+        if not (metadata["Name"] and metadata["Version"]):
+            raise provenance.UserError(
+                f"{path} is no wheel (no name or version in METADATA); delete it and fetch it again"
+            )
         self.source = re.sub(r"[-_.]+", "-", metadata["Name"]).lower()
         self.version = metadata["Version"]
         self.licence = _licence(metadata)
@@ -109,12 +124,18 @@ class Wheel:
     def read(self, name):
         """Bytes of a member, unpacked if its name ends in ``.gz``.
 
-        Raises :class:`UserError` for one that is damaged or over MEMBER_LIMIT.
+        Raises :class:`UserError` for one that is damaged, encrypted, packed otherwise than WAYS, or over
+        MEMBER_LIMIT.
         """
+        described = self._archive.getinfo(name)
+        if described.compress_type not in WAYS or described.flag_bits & 1:
+            raise provenance.UserError(
+                f"{name} in {self._path} is packed or encrypted as no wheel's members are; remove that wheel"
+            )
         try:
             with self._archive.open(name) as file, gzip.open(file) if name.endswith(".gz") else file as plain:
                 content = plain.read(MEMBER_LIMIT + 1)
-        except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise provenance.UserError(
                 f"{name} in {self._path} is damaged ({error}); delete the wheel and fetch it again"
             ) from None

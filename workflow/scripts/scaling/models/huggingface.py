@@ -1,10 +1,8 @@
 """A trained Transformer as a folder that the transformers library loads: a GPT-2 with its tokenizer."""
 
-import shutil
-
 import torch
 
-from scaling import models, provenance, tables, tokens
+from scaling import models, parquet, provenance, tables, tokens
 from scaling.models import snapshots
 from scaling.provenance import UserError
 
@@ -31,16 +29,18 @@ def export(folder, out, *, tokenizer, manifest):
     step = choose(run, tables.snapshot_steps(folder / "snapshots"))
     model = models.build(run)
     snapshots.load(model, tables.snapshot_path(folder / "snapshots", step))
-    rows = tables.read_table(folder / "evaluation.parquet").to_pylist()
+    rows = parquet.read(folder / "evaluation.parquet").to_pylist()
     losses = [row for row in rows if row["step"] == step]
     described = card(run, step, losses, provenance.read_json(manifest), end)
     with provenance.whole(out) as scratch:
         scratch.mkdir()
         snapshots.save(weights(model), scratch / "model.safetensors")
         provenance.write_json(scratch / "config.json", config(run, entries.token_to_id(end)))
-        shutil.copyfile(tokenizer, scratch / "tokenizer.json")
+        texts = {"tokenizer.json": tokenizer.read_text(encoding="utf-8"), "README.md": described}
+        for name, text in texts.items():
+            with provenance.whole(scratch / name) as file:
+                file.write_text(text, encoding="utf-8")
         provenance.write_json(scratch / "tokenizer_config.json", tokenizer_config(run, end))
-        (scratch / "README.md").write_text(described, encoding="utf-8")
 
 
 def refuse_foreign(run):

@@ -4,7 +4,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from scaling import provenance
-from scaling.provenance import UserError
 
 
 def save(weights, path):
@@ -18,8 +17,8 @@ def save(weights, path):
 
 def load(model, path):
     """Load a snapshot into ``model``. Raises UserError where the file is damaged or of another shape."""
+    provenance.check(path)
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be loaded ({line}); delete its run's folder and run again") from None
+        raise provenance.damaged(path, error) from None

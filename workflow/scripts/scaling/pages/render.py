@@ -58,7 +58,7 @@ def library(folder):
     version.
     """
     path = Path(folder) / f".vega-{vl_convert.__version__}.js"
-    if not path.is_file():
+    if not path.is_file() or provenance.fault(path):
         script = vl_convert.javascript_bundle().replace("</script", r"<\/script").replace("<!--", r"<\!--")
         with provenance.whole(path) as scratch:
             scratch.write_text(script, encoding="utf-8")

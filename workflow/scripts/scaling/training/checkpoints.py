@@ -1,7 +1,6 @@
 """What a run needs to go on where it was: its last two checkpoints, each whole and verified, or not there."""
 
 import contextlib
-import hashlib
 import json
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ def save(folder, step, tensors, state):
     on the way leaves what was there. A checkpoint of a later step belongs to a history that was given up
     and goes. Raises UserError where the disk refuses.
     """
-    path = folder / _name(step)
+    path = folder / kept.checkpoint_name(step)
     with _refusals(path):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".old.", dir=folder, ignore_cleanup_errors=True) as old:
@@ -73,10 +72,6 @@ def _newest(found):
     return None
 
 
-def _name(step):
-    return f"step{step:09d}"
-
-
 def _outdated(folder, step):
     """Checkpoints that are neither that of ``step`` nor the one before it."""
     found = kept.steps(folder)
@@ -86,28 +81,20 @@ def _outdated(folder, step):
 
 def _write(folder, step, tensors, state):
     folder.mkdir()
-    weights, record = folder / "tensors.safetensors", folder / "state.json"
+    weights, record = folder / kept.TENSORS, folder / kept.STATE_RECORD
     save_file(_separate(tensors), weights)
     content = {"step": step, "tensors": provenance.sha256(weights), "state": state}
     content = json.loads(json.dumps(content))  # the checksum is of what will be read: keys become texts
-    record.write_text(json.dumps(content | {"sha256": _checksum(content)}), encoding="utf-8")
+    record.write_text(json.dumps(content | {"sha256": kept.checksum(content)}), encoding="utf-8")
     shutil.copymode(record, weights)  # safetensors lets nobody else read its files
     for path in (weights, record, folder):
         kept.sync(path)
 
 
 def _load(path):
-    weights, record = path / "tensors.safetensors", path / "state.json"
-    content = json.loads(record.read_bytes())
-    checksum = content.pop("sha256", None) if isinstance(content, dict) else None
-    if checksum != _checksum(content):
-        raise ValueError(f"{record.name} does not have its checksum")
-    if provenance.sha256(weights) != content["tensors"]:
-        raise ValueError(f"{weights.name} does not have its checksum")
-    if path.name not in (_name(content["step"]), kept.state_name(content["step"])):
-        raise ValueError(f"it is that of step {content['step']}")
+    content = kept.read_state(path)
     # clones, since what safetensors gives is mapped from a file that will be removed
-    tensors = {name: tensor.clone() for name, tensor in load_file(weights).items()}
+    tensors = {name: tensor.clone() for name, tensor in load_file(path / kept.TENSORS).items()}
     return content["step"], tensors, content["state"]
 
 
@@ -120,10 +107,6 @@ def _separate(tensors):
         found[name] = tensor.clone() if memory in seen else tensor
         seen.add(memory)
     return found
-
-
-def _checksum(content):
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _first_line(error):

@@ -7,7 +7,7 @@ import time
 import pyarrow as pa
 import torch
 
-from scaling import counts, devices, evaluation, provenance, tables, tokens, windows
+from scaling import counts, devices, evaluation, parquet, provenance, tables, tokens, windows
 from scaling.evaluated import key, remember
 from scaling.models import snapshots
 from scaling.provenance import UserError
@@ -37,23 +37,35 @@ def resolve(run, train_index, test_index):
     return run | {"D": tokens_wanted}
 
 
-def evaluable(train, run):
+def evaluable(train, run, wanted=()):
     """Ids and index of each set beside the training tokens that ``run`` can be evaluated on.
 
-    What cannot be read now, or is too short, is left to the rule that evaluates, which says so.
+    Raises UserError where one of those ``wanted`` is too short for that; other sets may be of another study
+    on this text, and are passed over. What cannot be read now is left to the rule that evaluates, which says
+    so.
     """
     found = []
     for path in sorted(train.parent.glob("*.npy")):
-        with contextlib.suppress(UserError):
+        if path == train:
+            continue
+        try:
             ids, index = tokens.load(path)
+        except UserError:
+            continue
+        try:
             windows.spread(ids, n_ctx=run["n_ctx"], tokens=run["test_tokens"], name=path.stem)
-            if path != train:
-                found.append((ids, index))
+        except UserError:
+            if path.stem in wanted:
+                raise
+        else:
+            found.append((ids, index))
     return found
 
 
-def train(run, *, train, test, folder, settings):
+def train(run, *, train, test, folder, settings, sets=()):
     """Train ``run`` on the arrays at ``train`` and ``test``; write run.json, curve.parquet and snapshots/.
+
+    ``sets``: names of those that the run will be evaluated on; one too short for it ends the job at once.
 
     ``settings``: ``device``, ``threads`` of each process, ``micro_batch``, ``compile``, ``parallel``,
     ``minutes`` of the time limit (0 for none) and ``gpu_percent`` that the run may use of a GPU.
@@ -87,7 +99,7 @@ def train(run, *, train, test, folder, settings):
         if group.first:
             print(f"{run['run']} on {_name(group)}", *how.reasons, sep="\n  ", flush=True)
         # one process looks which sets there are: one may appear while the others look
-        names = group.of_first(lambda: [index["set"] for _, index in evaluable(train, run)])
+        names = group.of_first(lambda: [index["set"] for _, index in evaluable(train, run, sets)])
         held_out = [tokens.load(train.with_name(f"{name}.npy")) for name in names]
         place, tokens_each = folder / kept.PLACE, run["test_tokens"]
         text = [train_index["sha256"], test_index["sha256"]]
@@ -116,7 +128,7 @@ def train(run, *, train, test, folder, settings):
         }
         remember(folder, keeper.evaluated)
         with kept.keeping(folder, described, text) as place:
-            tables.write_table(place / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
+            parquet.write(place / "curve.parquet", pa.Table.from_pylist(curve, tables.CURVE))
             keeper.hand_over(place / "snapshots")
             provenance.write_json(place / "run.json", identity | record)
         kept.publish(folder)
@@ -149,7 +161,7 @@ def _alone(folder, group):
         try:
             yield lock
         finally:
-            (folder / PROGRESS).unlink(missing_ok=True)
+            provenance.remove(folder / PROGRESS)
 
 
 def _gpu_memory(group, settings):
@@ -217,7 +229,7 @@ class Keeper:
         self.resumed = state["keeper"]["resumed"] + 1
         # where rounding is not the same twice, a run that goes on may end earlier than the one before
         for later in set(tables.snapshot_steps(self.folder / "snapshots")) - set(state["run"]["kept"]):
-            tables.snapshot_path(self.folder / "snapshots", later).unlink()
+            provenance.remove(tables.snapshot_path(self.folder / "snapshots", later))
         for later, path in kept.states(self.folder / "snapshots").items():
             if later > step:
                 shutil.rmtree(path)
@@ -263,7 +275,8 @@ class Keeper:
         """Have the snapshots at ``target`` too."""
         target.mkdir()
         for step in tables.snapshot_steps(self.folder / "snapshots"):
-            kept.link(*(tables.snapshot_path(place, step) for place in (self.folder / "snapshots", target)))
+            places = (self.folder / "snapshots", target)
+            kept.link_with_record(*(tables.snapshot_path(place, step) for place in places))
         for path in kept.states(self.folder / "snapshots").values():
             shutil.copytree(path, target / path.name, copy_function=kept.link)
 

@@ -7,6 +7,7 @@ can be made from it again without training. Nothing here needs torch.
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -21,6 +22,8 @@ STEP = re.compile(r"step(\d{9,})")
 """Name of a checkpoint."""
 STATE = re.compile(r"state-(\d{9,})")
 """Name of the state of a trunk, beside its snapshots: a folder like a checkpoint."""
+TENSORS, STATE_RECORD = "tensors.safetensors", "state.json"
+"""What is in a checkpoint, and in the state of a trunk."""
 LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}|\.tmp[A-Za-z0-9]{6}")
 """Temporary names: of :func:`scaling.provenance.whole` (tempfile's), and of safetensors."""
 
@@ -61,6 +64,32 @@ def steps(checkpoints):
 def state_name(step):
     """What the state of a trunk after ``step`` is called, in the folder of its snapshots."""
     return f"state-{step:09d}"
+
+
+def checkpoint_name(step):
+    """What the checkpoint of ``step`` is called."""
+    return f"step{step:09d}"
+
+
+def read_state(path):
+    """What STATE_RECORD of the checkpoint at ``path`` holds, if all of the checkpoint is as it was written.
+
+    Raises ValueError, LookupError or OSError that says what is damaged.
+    """
+    content = json.loads((path / STATE_RECORD).read_bytes())
+    recorded = content.pop("sha256", None) if isinstance(content, dict) else None
+    if recorded != checksum(content):
+        raise ValueError(f"{STATE_RECORD} does not have its checksum")
+    if provenance.sha256(path / TENSORS) != content["tensors"]:
+        raise ValueError(f"{TENSORS} does not have its checksum")
+    if path.name not in (checkpoint_name(content["step"]), state_name(content["step"])):
+        raise ValueError(f"it is that of step {content['step']}")
+    return content
+
+
+def checksum(content):
+    """SHA-256 of a JSON value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def states(snapshots):
@@ -151,6 +180,12 @@ def link(source, target):
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def link_with_record(source, target):
+    """The same, and of the record of its checksum."""
+    link(source, target)
+    link(provenance.record_of(source), provenance.record_of(target))
 
 
 def sync(path):

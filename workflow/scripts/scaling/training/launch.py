@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 from scaling import provenance
 from scaling.provenance import UserError
@@ -119,7 +120,7 @@ def _start(arguments):
     if arguments["nodes"] > 1:
         return _srun(arguments)
     if arguments["processes"] > 1:
-        return _torchrun(arguments, ["--standalone"], arguments["processes"])
+        return _here(arguments)
     return _train(arguments)
 
 
@@ -138,12 +139,31 @@ def _train(arguments):
     }
     files = {name: arguments[name] for name in ("train", "test")}
     try:
-        job.train(arguments["run"], folder=arguments["out"], settings=settings, **files)
+        job.train(
+            arguments["run"], folder=arguments["out"], settings=settings, sets=arguments["sets"], **files
+        )
     except Interrupted as line:
         if os.environ.get("RANK", "0") == "0":
             print(line, flush=True)
         return interruption.EXIT_CODE, line.asked
     return 0, False
+
+
+def _here(arguments):
+    """Train in several processes of this machine, which meet in a file and talk by its loopback device.
+
+    torchrun's own way, --standalone, listens on every address of the machine. Interfaces that the
+    environment names for gloo and NCCL stay those.
+    """
+    from scaling.training import parallel
+
+    with tempfile.TemporaryDirectory(prefix="frontier.") as folder:
+        os.environ |= {parallel.MEETING: f"{folder}/processes", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+        for name in {"lo", "lo0"} & {name for _, name in socket.if_nameindex()}:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
+        where = ["--rdzv-backend=c10d", "--rdzv-conf=store_type=file", f"--rdzv-endpoint={folder}/launcher"]
+        return _torchrun(arguments, where, arguments["processes"])
 
 
 def _torchrun(arguments, where, processes):

@@ -10,6 +10,8 @@ import torch
 from scaling import devices
 from scaling.models.transformer import Transformer
 
+MEETING = "FRONTIER_MEETING"
+"""Environment variable, a path: the file by which the processes of one machine find each other."""
 PATIENCE = timedelta(hours=2)
 """How long processes wait for one another: the others do while the first writes a checkpoint."""
 
@@ -89,7 +91,14 @@ def group(device, gpu_percent):
         yield Group(device)
         return
     backend = "nccl" if device.startswith("cuda") else "gloo"
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    where = {}
+    if MEETING in os.environ:
+        where = {
+            "init_method": f"file://{os.environ[MEETING]}",
+            "rank": int(os.environ["RANK"]),
+            "world_size": size,
+        }
+    torch.distributed.init_process_group(backend, timeout=PATIENCE, **where)
     try:
         yield Group(device, torch.distributed.get_rank(), size)
     finally:
