@@ -3,13 +3,22 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test test-slurm bench verify lint lock browser slurm
+.PHONY: study test soak test-slurm bench verify lint lock browser slurm
 
 study: $(VENV)/run.ready
 	$(BIN)/snakemake
 
+# What reads the finished smoke study beside all else, since neither fills two cores; the former speaks at the end
 test: $(VENV)/dev.ready browser
-	$(BIN)/python -m pytest
+	@said=$$(mktemp); \
+	$(BIN)/python -m pytest -m smoke >$$said 2>&1 & smoke=$$!; \
+	$(BIN)/python -m pytest -m "not smoke"; code=$$?; \
+	wait $$smoke || code=$$?; cat $$said; rm $$said; exit $$code
+
+# Kills, mutations and damages, SOAK times as many as `make test` has
+SOAK ?= 10
+soak: $(VENV)/dev.ready
+	SOAK=$(SOAK) $(BIN)/python -m pytest tests/workflow/test_kills.py tests/workflow/test_hostile_configs.py tests/workflow/test_damage.py
 
 # Drives small studies through a Slurm that it installs and starts here, and stops again: as root on Debian or Ubuntu
 test-slurm: $(VENV)/dev.ready slurm

@@ -25,7 +25,7 @@ KINDS = {
 
 
 def linked(project, root):
-    """A copy of ``project`` in ``root`` whose files are links: what is written anew there is not the other's."""
+    """A copy of ``project`` in ``root`` of links to its files: what is written anew is in the copy alone."""
     subprocess.run(["cp", "-al", project.root, root], check=True)
     return type(project)(root, project.environment["PIP_FIND_LINKS"])
 

@@ -71,7 +71,7 @@ def listening(processes):
     found = {}
     for process in processes:
         try:
-            links = [os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir()]
+            links = [str(link.readlink()) for link in Path(f"/proc/{process}/fd").iterdir()]
         except OSError:
             continue
         if there := [sockets[link] for link in links if link in sockets]:

@@ -2,8 +2,8 @@
 
     python tests/stages.py FOLDER < requests > answers
 
-A request, a JSON line, is a job's command as a list, from the name of its script on; the answer, a line too, has
-``code``, the exit status, and ``text``, standard output and error together.
+A request, a JSON line, is a job's command as a list, from the name of its script on; the answer, a line too,
+has ``code``, the exit status, and ``text``, standard output and error together.
 """
 
 import json

@@ -5,6 +5,13 @@ from project import ROOT, Project, with_corpus
 from scaling.benchmark.study import copy_checkout
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "smoke" in item.fixturenames:
+            item.add_marker("smoke")
+
+
 @pytest.fixture
 def bare(tmp_path):
     """A project in which nothing has been made, and no wheel can be found."""

@@ -16,8 +16,9 @@ def main():
     figure = catalog.FIGURES[args.name]
     tables = drawing.read_tables(args.tables, figure.tables)
     fits = drawing.read_fits(args.fits, (*figure.fits, *figure.either))
+    offered = provenance.read_json(args.study)["offered"]
     try:
-        drawn = drawing.draw(args.name, tables, fits, provenance.read_json(args.study)["offered"])
+        drawn = drawing.draw(args.name, tables, fits, offered)
     except provenance.UserError as error:
         # a study too small for one chart still has the others, so the file says what is missing
         print(error)

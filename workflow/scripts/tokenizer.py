@@ -16,7 +16,7 @@ def main():
     text = tokens.sample(near.texts(args.documents))
     tokenizer = tokens.train_tokenizer(text, args.n_vocab)
     with provenance.whole(args.out) as scratch:
-        tokenizer.save(str(scratch))
+        scratch.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 if __name__ == "__main__":

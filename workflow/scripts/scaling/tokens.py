@@ -137,7 +137,7 @@ def write(path, name, tokenizer, text_batches, end=END_OF_DOCUMENT, *, n_ctx=1):
             _header(file, dtype, 0)
             for batch in text_batches:
                 ids = encode(tokenizer, batch, mark, dtype)
-                ids.tofile(file)
+                file.write(ids)
                 counted["documents"] += len(batch)
                 counted["bytes"] += sum(len(text.encode()) for text in batch)
                 counted["tokens"] += len(ids)

@@ -9,7 +9,7 @@ from scaling import provenance
 from scaling.provenance import UserError
 from scaling.training import kept
 
-PASSING = ("logs", "README.md", "training.lock", "progress.json", "log.txt")
+PASSING = ("logs", "README.md", "training.lock", "progress.json", "log.txt", ".snakemake_timestamp")
 """Names of what no stage reads: it has no record, nor has what lies in a folder of such a name."""
 SHOWN = 20
 """Files without a record that are named; the others are counted."""
@@ -47,8 +47,10 @@ def verify(results):
         recorded = {match[1] for name in files if (match := provenance.RECORD.fullmatch(name))}
         gone += [Path(folder, name) for name in sorted(recorded.difference(files))]
         for name in sorted(files):
-            if not _passing(name) and not provenance.RECORD.fullmatch(name):
-                (paths if name in recorded else unrecorded).append(Path(folder, name))
+            if name in recorded:
+                paths.append(Path(folder, name))
+            elif not _passing(name) and not provenance.RECORD.fullmatch(name):
+                unrecorded.append(Path(folder, name))
     with ThreadPoolExecutor() as pool:  # checksums let other threads run
         faults = dict(zip(paths, pool.map(_fault, paths), strict=True))
     whole = [path for path in paths if not faults[path]]
@@ -65,9 +67,7 @@ def lines(found, results):
     if found.unrecorded:
         told.append("What has no record, of an earlier version or put there by hand, cannot be checked")
     if found.gone:
-        told.append(
-            f"{len(found.gone)} files on record are gone; snakemake makes those anew that it needs"
-        )
+        told.append(f"{len(found.gone)} files on record are gone; snakemake makes those anew that it needs")
     told.append(
         f"{results}: {len(found.whole)} files of {found.size / 1e6:,.1f} MB are as they were written, "
         f"{len(found.damaged)} damaged, {len(found.unrecorded)} without a record"

@@ -7,18 +7,33 @@ from scaling import provenance
 
 
 def save(weights, path):
-    """Write ``weights``, a network's state_dict on the CPU, to ``path``, whole or not at all."""
+    """Write ``weights``, a network's state_dict on the CPU, to ``path``, whole or not at all.
+
+    Raises UserError where the disk refuses.
+    """
     with provenance.whole(path) as scratch:
         scratch.touch()
         mode = scratch.stat().st_mode
-        save_file(weights, scratch, metadata={"format": "pt"})  # transformers wants to be told
+        try:
+            save_file(weights, scratch, metadata={"format": "pt"})  # transformers wants to be told
+        except SafetensorError as error:
+            line = str(error).splitlines()[0]
+            raise provenance.UserError(
+                f"{path} cannot be written ({line}); run snakemake again when it can"
+            ) from None
         scratch.chmod(mode)  # safetensors lets nobody but its writer read a file
 
 
 def load(model, path):
-    """Load a snapshot into ``model``. Raises UserError where the file is damaged or of another shape."""
+    """Load a snapshot into ``model``. Raises UserError where the file is damaged, or of other shapes or dtypes."""
     provenance.check(path)
     try:
-        model.load_state_dict(load_file(path))
+        weights, wanted = load_file(path), model.state_dict()
+        for name in weights.keys() & wanted.keys():
+            # load_state_dict would convert it without a word
+            if weights[name].dtype != wanted[name].dtype:
+                found = f"{name} is {weights[name].dtype}, expected {wanted[name].dtype}"
+                raise provenance.damaged(path, found)
+        model.load_state_dict(weights)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise provenance.damaged(path, error) from None
