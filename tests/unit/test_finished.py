@@ -375,7 +375,7 @@ def test_a_file_is_fetched_if_it_is_the_one_that_was_meant(tmp_path):
     with served(tmp_path / "web") as address:
         finished.fetch(f"{address}/runs.csv", checksum, out)
         assert out.read_text() == text(ended())
-        out.unlink()
+        provenance.remove(out)
         for url, sha256, line in (
             (f"{address}/runs.csv", "0" * 64, f"found sha256 {checksum}, expected {'0' * 64}"),
             (f"{address}/other.csv", checksum, "HTTP 404 File not found; check the network and the address"),

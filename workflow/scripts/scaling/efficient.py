@@ -52,6 +52,7 @@ def envelope(runs, curves, convention, critical=None):
         f"{_compute(convention, critical)}.",
         remedy=OVERLAP_REMEDY,
         excluded=iso.excluded,
+        doubts=frontier.lone(iso, inner),
         facts={"bracketed": int(iso.bracketed[:, inner].any(0).sum())},
     )
 
@@ -136,6 +137,7 @@ def _valley(runs, curves, convention, critical, name, quantity):
         f"{_compute(convention, critical)}.",
         remedy=VALLEY_REMEDY,
         excluded=iso.excluded,
+        doubts=frontier.lone(iso, inside),
     )
 
 

@@ -183,6 +183,7 @@ def tables(finished, path):
         "where": finished.get("where", {}),
         "derived": [f"{name} = {words}" for name, (_, words, _) in derived(columns).items()],
         "left_out": [*twice, *unlearned, *unmeasured, *_without_transfer(kept, transfer)],
+        "repeated": _repeated(rows, columns),
         "dropped": dropped,
     }
     return _tables(kept, transfer, finished.get("warmup", 0)), record
@@ -230,6 +231,21 @@ def _once(rows, columns):
     for row in rows:
         kept.setdefault(tuple(row[name] for name in columns), row)
     return list(kept.values()), _note("the same as a row before in every column", len(rows) - len(kept))
+
+
+def _repeated(rows, columns):
+    """A note of the rows alike in every column but the losses, as a list.
+
+    They are all kept: nothing tells a run under another seed from a mistake, nor which row would be right.
+    """
+    if "run" in columns:
+        return []
+    alike = {}
+    for row in rows:
+        same = tuple(row[name] for name in columns if name not in ("loss", "loss_se"))
+        alike.setdefault(same, []).append(row["row"])
+    count = sum(len(found) for found in alike.values() if len(found) > 1)
+    return _note("alike in every column but the loss, all kept", count)
 
 
 def _unit(columns):

@@ -17,6 +17,8 @@ NEIGHBOURS = 2
 """Sizes on each side of the best one that a parabola in ln N goes through."""
 CURVES = ("size", "long")
 """Experiments whose learning curves make the frontier: all sizes alike, and small ones trained on."""
+LONE = 0.3
+"""e-folds below its neighbours, or below every other run at its compute, that no training explains."""
 CURVE_REMEDY = "add sizes to experiment size, or train for longer than the warm-up"
 
 
@@ -108,6 +110,7 @@ def _next(compute, grid):
 def past_warmup(runs, curves, experiments=CURVES, remedy=CURVE_REMEDY):
     """Runs of ``experiments``, {run: rows of its curve past the warm-up}, and why others are left out.
 
+    Single test points far below both neighbours (:func:`_dips`) are left out too, and their run is named.
     Raises UserError where fewer than three have two such points.
     """
     kept, excluded = sound(runs, experiments, "test_loss")
@@ -116,12 +119,42 @@ def past_warmup(runs, curves, experiments=CURVES, remedy=CURVE_REMEDY):
     for row in sorted(curves, key=lambda row: row["step"]):
         if row["run"] in traces and finite(row["test_loss"]) and row["step"] >= warmup[row["run"]]:
             traces[row["run"]].append(row)
+    dips = {}
+    for run, trace in traces.items():
+        low = _dips(trace)
+        traces[run] = [row for index, row in enumerate(trace) if not low[index]]
+        if low.any():
+            steps = ", ".join(str(trace[index]["step"]) for index in np.flatnonzero(low))
+            dips[run] = f"test points far below those on either side are left out, at step {steps}"
     for run, trace in traces.items():
         if len(trace) < 2:
             excluded[run] = f"has {len(trace)} test points past its warm-up, 2 are needed"
     kept = [run for run in kept if run["run"] not in excluded]
     enough(kept, excluded, remedy)
-    return kept, traces, excluded
+    return kept, traces, dips | excluded
+
+
+def _dips(trace):
+    """Which test points lie LONE or more e-folds below the points before and after them: (P,) booleans.
+
+    Curves are made into lowest losses so far, so that one such point would stand for all that follow it.
+    """
+    loss = np.log(column(trace, "test_loss"))
+    low = np.zeros(len(loss), dtype=bool)
+    low[1:-1] = np.minimum(loss[:-2], loss[2:]) - loss[1:-1] > LONE
+    return low
+
+
+def lone(iso, where):
+    """Doubts, in words, about runs LONE e-folds below every other at one of the computes ``where`` (G,)."""
+    loss = iso.loss[:, where]
+    first, second = np.sort(loss, axis=0)[:2]
+    far = np.isfinite(second) & (second - first > LONE)
+    names = dict.fromkeys(iso.runs[index]["run"] for index in loss.argmin(0)[far])
+    return tuple(
+        f"the loss of {run} is more than {100 * -np.expm1(-LONE):.0f} % below every other at its compute"
+        for run in names
+    )
 
 
 def bracketed(sizes, losses):

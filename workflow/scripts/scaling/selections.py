@@ -97,7 +97,7 @@ def select(law, runs, curves, convention, critical=None):
         variants=tuple(variants),
         carried=B_crit.parameters,
         tails=B_crit.tails,
-        doubts=B_crit.doubts,
+        doubts=(*selection.doubts, *B_crit.doubts),
         facts=selection.facts | facts,
         method=f"{selection.method} {words}",
     )

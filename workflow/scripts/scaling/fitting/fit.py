@@ -32,6 +32,9 @@ PRODUCTS = 2**22
 """Products of resamples and points whose weights are in memory at once."""
 EQUAL = 1e-6
 """e-folds within which all y are taken for one."""
+FAR, APART = 10, 6
+"""A point is an outlier where its residual is larger than FAR times Huber's δ, so that it counts less than a
+tenth of what its square would, and than APART times the median residual: a law that misfits all has none."""
 ROUNDING = 1e-9
 """Nats, or e-folds, that an exact forecast may miss by."""
 BAND_POINTS = 60
@@ -85,7 +88,7 @@ def fit(law, selection, *, resamples, seed, interval, delta):
         ),
         "holdout": forecast(law, problem, resamples, quantiles, seed=seed, delta=delta),
         "method": selection.method,
-        "data": _record(selection),
+        "data": _record(selection) | {"outliers": _outliers(selection, residual, delta)},
         "rms_log_residual": float(np.sqrt(np.mean(residual**2))),
         "band": spread.band(shown.inputs) if len(law.inputs) == 1 else None,
         "rivals": compare(law, selection, seed=seed, delta=delta),
@@ -225,6 +228,24 @@ def _record(selection):
         if shown.y_se is None
         else [se if np.isfinite(se) else None for se in shown.y_se.tolist()],
     } | selection.facts
+
+
+def _outliers(selection, residual, delta):
+    """Runs with points shown that the law misses by far (FAR, APART), in order: a list of dicts {run, points,
+    residual, reason}, ``residual`` the largest of them in e-folds, above the law if positive."""
+    size = np.abs(residual)
+    wild = size > max(FAR * delta, APART * np.median(size))
+    found = []
+    for owner in np.unique(selection.shown.owner[wild]):
+        missed = residual[wild & (selection.shown.owner == owner)]
+        worst = float(missed[np.abs(missed).argmax()])
+        share, side = 100 * np.expm1(min(worst, 700.0)), "above" if worst > 0 else "below"
+        count = f"{len(missed)} point{'s' if len(missed) > 1 else ''}"
+        reason = f"{count} up to {abs(share):.0f} % {side} the law, down-weighted by Huber's loss"
+        found.append(
+            {"run": selection.runs[owner], "points": len(missed), "residual": worst, "reason": reason}
+        )
+    return found
 
 
 # --- predictions ----------------------------------------------------------------------------------------

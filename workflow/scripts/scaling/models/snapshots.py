@@ -25,7 +25,7 @@ def save(weights, path):
 
 
 def load(model, path):
-    """Load a snapshot into ``model``. Raises UserError where the file is damaged, or of other shapes or dtypes."""
+    """Load a snapshot into ``model``. Raises UserError for a damaged file, and other shapes or dtypes."""
     provenance.check(path)
     try:
         weights, wanted = load_file(path), model.state_dict()

@@ -209,16 +209,16 @@ def left_out(finished):
         "(finished.drop_largest_losses)"
         for item in finished["dropped"]
     ]
-    return runs + [
-        f"{wording.counted(note['rows'], 'row')}: {note['reason']}" for note in finished["left_out"]
-    ]
+    notes = (*finished["left_out"], *finished.get("repeated", []))
+    return runs + [f"{wording.counted(note['rows'], 'row')}: {note['reason']}" for note in notes]
 
 
 def excluded(runs, fits):
-    """Runs left out of fits: rows of run, the laws concerned and the reason; diverged runs always."""
+    """Runs left out of fits or hardly counted: rows of run, the laws and the reason; diverged runs always."""
     reasons = {(run["run"], "diverged"): {} for run in runs if run["status"] == "diverged"}
     for law, fit in fits.items():
         for block in blocks(fit).values():
-            for item in block.get("data", {}).get("excluded", []):
+            data = block.get("data", {})
+            for item in (*data.get("excluded", []), *data.get("outliers", [])):
                 reasons.setdefault((item["run"], item["reason"]), {})[law] = None
     return [{"run": run, "reason": reason, "laws": list(laws)} for (run, reason), laws in reasons.items()]

@@ -225,7 +225,8 @@ class Training:
         point = {
             "step": step,
             "tokens": step * self.run["B"],
-            "flops": step * self.run["B"] * counts.flops_per_token(**self.run)["6N"],
+            # beyond 2^53 not every whole number is a float, and parquet takes none that is not
+            "flops": float(step * self.run["B"] * counts.flops_per_token(**self.run)["6N"]),
             "learning_rate": rate,
             "train_loss": self.since_point["loss"] / self.since_point["steps"],
             "test_loss": test_loss,
