@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scaling import finished, laws, selections, tables
+from scaling import finished, laws, provenance, selections, tables
 from scaling.provenance import UserError
 from scaling.units import PF_DAY
 

@@ -293,6 +293,20 @@ def test_a_run_that_breaks_at_a_snapshot_is_recorded_as_diverged(ids, tmp_path):
     assert math.isnan(tables.collect(study, tmp_path)["runs"]["test_loss"][0].as_py())
 
 
+def test_a_run_of_more_flops_than_a_float_counts_one_by_one_is_written(ids, tmp_path, monkeypatch):
+    """Beyond 2^53 not every whole number is a float; runs of a GPU are there within a minute."""
+    train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
+    monkeypatch.setattr(
+        loop.counts,
+        "flops_per_token",
+        lambda **run: dict.fromkeys(("6N", "head", "attention"), 3**33),
+    )
+    job.train(RUN | {"S": 7}, train=train, test=test, folder=tmp_path / "run", settings=SETTINGS)
+    last = parquet.read(tmp_path / "run" / "curve.parquet").to_pylist()[-1]
+    assert last["flops"] == pytest.approx(7 * RUN["B"] * 3**33)
+    assert last["flops"] > 2**53
+
+
 def test_a_foreign_set_beside_the_tokens_does_no_harm(ids, tmp_path):
     train, test = write_set(tmp_path / "train.npy", ids[:5000]), write_set(tmp_path / "test.npy", ids[5000:])
     short = write_set(tmp_path / "short.npy", ids[:10])
