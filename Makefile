@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test soak test-slurm bench verify lint lock browser slurm
+.PHONY: study test soak test-slurm test-gpu bench verify lint lock browser slurm
 
 study: $(VENV)/run.ready
 	$(BIN)/snakemake
@@ -23,6 +23,10 @@ soak: $(VENV)/dev.ready
 # Drives small studies through a Slurm that it installs and starts here, and stops again: as root on Debian or Ubuntu
 test-slurm: $(VENV)/dev.ready slurm
 	$(BIN)/python -m pytest tests/slurm
+
+# Needs a GPU: kills a run on it, and trains a large one
+test-gpu: $(VENV)/dev.ready
+	PYTHONPATH=tests/unit $(BIN)/python -m pytest -s tests/gpu
 
 # Measures the training engine beside transformers' GPT-2, a development dependency, where the time of the
 # default study goes, which it runs from nothing in a scratch folder, and how often the intervals of fits hold
