@@ -39,7 +39,9 @@ def verify(folder):
 
 def test_every_stage_notices_every_damaged_file_that_it_reads(copied):
     """Each declared input of a job of every rule: cut short, emptied, with a bit flipped."""
-    found = damage.stages(copied, "all", copied.exported)
+    summary = copied.snakemake("--detailed-summary", "all", copied.exported)
+    assert summary.returncode == 0, summary.stdout
+    found = damage.stages(copied, summary.stdout)
     assert set(found) >= RULES
     for memory in copied.root.glob("results/runs/*/*/evaluated.json"):
         provenance.remove(memory)  # or evaluating would go by it and read no weights

@@ -24,9 +24,10 @@ TIMES = {
 
 
 def artifacts(project):
-    """All that was made and has a record: paths by name below results/."""
+    """All that was made and has a record, but for plans: paths by name below results/."""
     results = project.root / "results"
     files = sorted(path for path in results.rglob("*") if provenance.record_of(path).is_file())
+    files = [path for path in files if path.stem != "plan"]
     return {str(path.relative_to(results)): path for path in files}
 
 

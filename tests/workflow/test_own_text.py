@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 
+import damage
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -235,6 +236,21 @@ def test_damaged_files_are_named_and_nothing_half_made_is_kept(own, tmp_path):
         assert any(named in line for line in lines), named
     kept = {path.name for path in (broken.root / "results/data").rglob("*") if path.is_file()}
     assert kept == {"copied.parquet"}
+
+
+def test_stages_of_shards_notice_every_damaged_file_that_they_read(own, tmp_path):
+    project = copied(own, tmp_path / "damaged", results=True)
+    found = damage.stages(project, run(project, "--detailed-summary").stdout)
+    rules = ("shard", "held_out", "duplicates", "leaks", "manifest", "tokens_of_shard", "train_tokens")
+    stage, wrong = damage.Stages(project), []
+    for rule in rules:
+        command, inputs = found[rule]
+        for name in inputs:
+            # the index of all shards is made of theirs
+            if name.startswith("results/") and not (rule == "train_tokens" and name.endswith(".npy")):
+                wrong += damage.unnoticed(project, stage, command, name)
+    stage.close()
+    assert not wrong, "\n".join(wrong)
 
 
 def test_a_changed_file_is_read_again(own, tmp_path):

@@ -243,7 +243,7 @@ def test_snakemake_s_own_report_has_the_figures_by_kind_with_captions(smoke):
     [
         ({"run": {"learning_rate": "1e-3"}}, "config: run.learning_rate: found '1e-3' (text)"),
         ({"run": {"lr": 0.1}}, "config: run: found unknown key 'lr'"),
-        ({"runs": {}}, "config: config: found unknown key 'runs' (did you mean run?)"),
+        ({"runs": {}}, "config: test.yaml: found unknown key 'runs' (did you mean run?)"),
         (
             {"grid": {"size": {"shape": [{"n_layer": 1, "d_model": 9, "n_head": 2}]}}},
             "heads that do not divide",

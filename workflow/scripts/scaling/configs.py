@@ -3,6 +3,7 @@
 Snakemake reads them with a loader of its own, which knows nothing of what is asked here.
 """
 
+import difflib
 import json
 import re
 from pathlib import Path
@@ -47,8 +48,10 @@ def check_file(path, known):
         )
     for key in found:
         if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
             raise UserError(
-                f"{path}: found unknown key {str(key)[:60]!r}, expected one of {', '.join(known)}"
+                f"{path}: found unknown key {str(key)[:60]!r}{hint}, expected one of {', '.join(known)}"
             )
 
 

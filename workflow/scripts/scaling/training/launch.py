@@ -157,13 +157,18 @@ def _here(arguments):
     """
     from scaling.training import parallel
 
+    before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="frontier.") as folder:
         os.environ |= {parallel.MEETING: f"{folder}/processes", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
         for name in {"lo", "lo0"} & {name for _, name in socket.if_nameindex()}:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
             os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
         where = ["--rdzv-backend=c10d", "--rdzv-conf=store_type=file", f"--rdzv-endpoint={folder}/launcher"]
-        return _torchrun(arguments, where, arguments["processes"])
+        try:
+            return _torchrun(arguments, where, arguments["processes"])
+        finally:  # or whatever this process starts next would look for them there
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
 
 
 def _torchrun(arguments, where, processes):
