@@ -235,7 +235,7 @@ def test_damaged_files_are_named_and_nothing_half_made_is_kept(own, tmp_path):
     for named in ("plain.jsonl", "a.txt.gz", "is no tokenizer.json"):
         assert any(named in line for line in lines), named
     kept = {path.name for path in (broken.root / "results/data").rglob("*") if path.is_file()}
-    assert kept == {"copied.parquet"}
+    assert kept == {"copied.parquet", ".copied.parquet.sha256"}
 
 
 def test_stages_of_shards_notice_every_damaged_file_that_they_read(own, tmp_path):
