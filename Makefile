@@ -15,10 +15,10 @@ test: $(VENV)/dev.ready browser
 	$(BIN)/python -m pytest -m "not smoke"; code=$$?; \
 	wait $$smoke || code=$$?; cat $$said; rm $$said; exit $$code
 
-# Kills, mutations and damages, SOAK times as many as `make test` has
+# Kills and hostile configs, SOAK times as many as `make test` has
 SOAK ?= 10
 soak: $(VENV)/dev.ready
-	SOAK=$(SOAK) $(BIN)/python -m pytest tests/workflow/test_kills.py tests/workflow/test_hostile_configs.py tests/workflow/test_damage.py
+	SOAK=$(SOAK) $(BIN)/python -m pytest tests/workflow/test_kills.py tests/workflow/test_hostile_configs.py
 
 # Drives small studies through a Slurm that it installs and starts here, and stops again: as root on Debian or Ubuntu
 test-slurm: $(VENV)/dev.ready slurm

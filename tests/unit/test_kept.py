@@ -69,6 +69,16 @@ def test_it_is_published_by_links_as_often_as_it_is_asked(folder):
             (folder / name).unlink()
 
 
+def test_a_snapshot_of_an_earlier_version_has_no_record_and_is_linked_alone(tmp_path):
+    (tmp_path / "old").write_text("weights")
+    kept.link_with_record(tmp_path / "old", tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
+    with provenance.whole(tmp_path / "old") as scratch:
+        scratch.write_text("weights")
+    kept.link_with_record(tmp_path / "old", tmp_path / "newer")
+    assert provenance.record_of(tmp_path / "newer").exists()
+
+
 def test_without_links_it_is_copied(folder, monkeypatch):
     def none(*_):
         raise OSError(1, "Operation not permitted")

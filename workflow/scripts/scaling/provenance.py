@@ -25,7 +25,7 @@ NO_ROOM = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
-    errno.EACCES: "no permission to write there",
+    errno.EACCES: "permission denied",
 }
 """What a disk may refuse, in words."""
 
@@ -50,7 +50,7 @@ def run(main):
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        where = f"{error.filename} cannot be written: " if error.filename else ""
+        where = f"{error.filename}: " if error.filename else ""
         line = f"{where}{NO_ROOM[error.errno]}; mend that and run snakemake again"
         sys.exit(f"error: {line}: it goes on from what is there")
 

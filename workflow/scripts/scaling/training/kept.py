@@ -183,9 +183,10 @@ def link(source, target):
 
 
 def link_with_record(source, target):
-    """The same, and of the record of its checksum."""
+    """The same, and of the record of its checksum, which what an earlier version wrote does not have."""
     link(source, target)
-    link(provenance.record_of(source), provenance.record_of(target))
+    if provenance.record_of(source).exists():
+        link(provenance.record_of(source), provenance.record_of(target))
 
 
 def sync(path):
