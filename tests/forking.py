@@ -12,9 +12,9 @@ import os
 import resource
 import signal
 import sys
-import tempfile
-import traceback
 from pathlib import Path
+
+import forked
 
 SECONDS = 30
 """After which a dry run is killed: its status is then that of SIGALRM."""
@@ -66,32 +66,13 @@ def plan_too(arguments):
     print(plan.text(found))
 
 
-def answer(arguments):
-    """Run one request in a process of its own."""
-    with tempfile.TemporaryFile() as output:
-        child = os.fork()
-        if not child:
-            code = 255
-            try:
-                os.dup2(output.fileno(), 1)
-                os.dup2(output.fileno(), 2)
-                signal.alarm(SECONDS)
-                resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-                plan_too(arguments)
-                code = 0
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else int(bool(end.code))
-            except BaseException:
-                traceback.print_exc()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        output.seek(0)
-        return {"code": code, "text": output.read().decode(errors="replace")}
+def bounded(arguments):
+    """:func:`plan_too` within SECONDS and MEMORY."""
+    signal.alarm(SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    plan_too(arguments)
 
 
 if __name__ == "__main__":
     prepare(Path(sys.argv[1]).resolve())
-    for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+    forked.serve(bounded)
