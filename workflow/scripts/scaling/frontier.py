@@ -135,13 +135,20 @@ def past_warmup(runs, curves, experiments=CURVES, remedy=CURVE_REMEDY):
 
 
 def _dips(trace):
-    """Which test points lie LONE or more e-folds below the points before and after them: (P,) booleans.
+    """Which test points lie more than LONE e-folds below the points before and after them: (P,) booleans.
 
-    Curves are made into lowest losses so far, so that one such point would stand for all that follow it.
+    Curves are made into lowest losses so far, so that one such point would stand for all that follow it. The
+    first point is held against the two after it; the last against the one before it, where the fall must be
+    LONE more than the steepest before.
     """
     loss = np.log(column(trace, "test_loss"))
     low = np.zeros(len(loss), dtype=bool)
+    if len(loss) < 3:
+        return low
     low[1:-1] = np.minimum(loss[:-2], loss[2:]) - loss[1:-1] > LONE
+    low[0] = loss[1:3].min() - loss[0] > LONE
+    *before, last = -np.diff(loss[~low])
+    low[-1] = bool(before) and last - max(*before, 0) > LONE
     return low
 
 

@@ -39,12 +39,17 @@ def sound(runs, experiments, loss):
     """Rows of ``experiments`` in order of N, and the reasons for which others of them are left out."""
     members = [run for run in runs if set(experiments) & set(run["experiments"])]
     members.sort(key=lambda run: (run["N"], run["run"]))
-    excluded = {
-        run["run"]: "diverged" if run["status"] == "diverged" else f"its {loss} is not a number"
-        for run in members
-        if run["status"] == "diverged" or not finite(run[loss])
-    }
+    excluded = {run["run"]: reason for run in members if (reason := _unsound(run, loss))}
     return [run for run in members if run["run"] not in excluded], excluded
+
+
+def _unsound(run, loss):
+    """Why ``run`` cannot be used for its ``loss``, or None."""
+    if run["status"] == "diverged":
+        return "diverged"
+    if not finite(run[loss]):
+        return f"its {loss} is not a number"
+    return run.get("wild")
 
 
 def enough(found, excluded, remedy, what="usable runs"):

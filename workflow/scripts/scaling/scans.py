@@ -10,12 +10,12 @@ import numpy as np
 
 from scaling.fitting.fit import Problem
 from scaling.fitting.selection import Points, Selection, plain
-from scaling.forms import Hyperbolas
+from scaling.forms import Hyperbolas, Sum, Term
 from scaling.frontier import past_warmup
 from scaling.grid import FEWEST_BATCHES
 from scaling.laws import LAWS
 from scaling.provenance import UserError
-from scaling.rows import column, finite, need
+from scaling.rows import column, finite, names, need
 from scaling.training.noise import estimate
 
 SCANS = ("batch",)
@@ -27,6 +27,9 @@ NARROWEST = 0.02
 PACE = 4
 """Times the warm-up that every batch has spent before the first level: sooner it is the warm-up that sets the
 pace, not the batch."""
+SMOOTH = Sum((Term(0, fixed=0.076), Term(1), Term(2)))
+"""What the curves of a scan are held against, by N, steps and tokens: the paper's term of N and a power
+of each of the others, for what takes steps and what takes tokens. No law, but smooth."""
 REMEDY = "add batch sizes to experiment batch, or train its runs for longer"
 
 
@@ -139,6 +142,24 @@ def _when(loss, step, level):
         return step[0]
     share = (loss[after - 1] - level) / (loss[after - 1] - loss[after])
     return step[after - 1] + share * (step[after] - step[after - 1])
+
+
+def batch_curves(runs, curves, convention, critical=None):
+    """Every test point of a scan past its warm-up, for :data:`SMOOTH`: losses by N, steps and tokens."""
+    kept, traces, excluded = past_warmup(runs, curves, SCANS, REMEDY)
+    owner = np.repeat(np.arange(len(kept)), [len(traces[run["run"]]) for run in kept])
+    points = [row for run in kept for row in traces[run["run"]]]
+    tokens = column(points, "tokens")
+    return plain(
+        names(kept),
+        {"N": column(kept, "N")[owner], "S": column(points, "step"), "tokens": tokens},
+        column(points, "test_loss"),
+        tokens,
+        owner=owner,
+        method="Test points past warm-up on the learning curves of experiment batch.",
+        remedy=REMEDY,
+        excluded=excluded,
+    )
 
 
 # --- critical batch sizes -------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ import numpy as np
 from scaling import efficient, frontier
 from scaling.fitting import fit
 from scaling.fitting.selection import plain
+from scaling.fitting.wild import wild
 from scaling.laws import LAWS, VARIABLES, least_steps
 from scaling.provenance import UserError, versions
 from scaling.rows import CONVENTIONS, column, enough, extent, finite, names, need, sound
-from scaling.scans import critical_batches
+from scaling.scans import SMOOTH, batch_curves, critical_batches
 from scaling.units import pf_days
 
 SIZE_REMEDY = "add sizes to experiment size"
@@ -41,6 +42,7 @@ def fit_law(name, runs, curves, *, resamples, seed, delta, critical=None):
     fit would give: a study too small for one law still has the others.
     """
     law = LAWS[name]
+    runs = believed(law, runs, curves, seed=seed, delta=delta)
     report = {
         "law": name,
         "formula": law.formula,
@@ -101,6 +103,21 @@ def select(law, runs, curves, convention, critical=None):
         facts=selection.facts | facts,
         method=f"{selection.method} {words}",
     )
+
+
+def believed(law, runs, curves, *, seed, delta):
+    """``runs``, in which those that the others do not explain (:func:`wild`) have a column of that name: why.
+
+    What explains them is one of SCREENS. Where runs are too few for it none is marked.
+    """
+    if law.points is None:
+        return runs
+    form, select = SCREENS[law.points]
+    try:
+        found = wild(form, select(runs, curves, "6N"), seed=seed, delta=delta)
+    except UserError:
+        return runs
+    return [run | {"wild": found[run["run"]]} if run["run"] in found else run for run in runs]
 
 
 def _extrapolated(runs, curves, losses):
@@ -327,6 +344,20 @@ SELECTIONS = {
     "best_data": efficient.best_data,
 }
 """Selections by name: a function of runs, curves, the convention of counting and, for some, B_crit(L)."""
+
+_BY_STEPS = LAWS["L_NS"].form, learning_curves
+SCREENS = {
+    "size": (LAWS["L_N"].form, final_losses),
+    "data": (LAWS["L_ND"].form, size_and_data),
+    "size_and_data": (LAWS["L_ND"].form, size_and_data),
+    "size_and_tokens": (LAWS["chinchilla"].form, size_and_tokens),
+    "critical": (SMOOTH, batch_curves),
+    **dict.fromkeys(
+        ("curves", "envelope", "best_size", "efficient_batch", "best_steps", "best_data"), _BY_STEPS
+    ),
+}
+"""By the name of a selection, the form and the selection by which its runs are believed. Lowest losses, best
+sizes and steps to a loss are no laws of single runs: the curves that they are taken from are judged."""
 
 
 def compute(runs, convention):

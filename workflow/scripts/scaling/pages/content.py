@@ -67,13 +67,17 @@ def page(study, tables, fits, manifest=None, finished=None, known=None):
         "split": split(fits, finished),
         "exponents": [exponents(fit) for fit in laws.values()],
         "forms": {law: forms(fit) for law, fit in laws.items() if fit.get("rivals")},
-        "excluded": excluded(runs, laws),
-        "left_out": left_out(finished) if finished else [],
+        **missing_runs(runs, laws, finished),
         "caveat": None if finished else CAVEAT,
         "runs": run_table(runs, evaluations, finished),
         "sets": set_table(runs, evaluations),
         **origins(study, manifest),
     }
+
+
+def missing_runs(runs, laws, finished):
+    """What both pages tell of runs that are left out of the fits, or hardly count."""
+    return {"excluded": excluded(runs, laws), "left_out": left_out(finished) if finished else []}
 
 
 def origins(study, manifest):

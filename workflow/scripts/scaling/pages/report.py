@@ -23,6 +23,7 @@ def page(study, tables, fits, manifest=None, finished=None):
         "figures": [figure for figure in figures if "spec" in figure],
         "absent": [figure for figure in figures if "missing" in figure],
         "caveat": None if finished else content.CAVEAT,
+        **content.missing_runs(tables["runs"], laws, finished),
         **content.origins(study, manifest),
     }
 
