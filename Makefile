@@ -3,7 +3,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: study test soak test-slurm test-gpu bench verify lint lock browser slurm
+.PHONY: study test soak test-slurm test-gpu bench verify audit lint lock browser slurm
 
 study: $(VENV)/run.ready
 	$(BIN)/snakemake
@@ -38,6 +38,14 @@ RESULTS ?= results
 verify: $(VENV)/run.ready
 	$(BIN)/python workflow/scripts/verify.py --results $(RESULTS)
 
+# Asks the Python Packaging Advisory Database for known holes in what the locks, and envs/setup.sh, install; what it
+# cannot look up fails too
+audit: $(VENV)-audit/ready
+	@sed -n 's/^torch=.*\(torch==[0-9.]*\)}$$/\1/p' envs/setup.sh > $(VENV)-audit/torch.txt
+	@for list in "--require-hashes -r envs/run.lock" "--require-hashes -r envs/dev.lock" \
+	        "--require-hashes -r envs/audit.lock" "--no-deps -r $(VENV)-audit/torch.txt"; do \
+	    echo "$${list#* -r }"; $(VENV)-audit/bin/pip-audit --strict --disable-pip $$list || failed=1; done; exit $${failed:-0}
+
 lint: $(VENV)/dev.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,7 +54,7 @@ lint: $(VENV)/dev.ready
 
 # Writes the locks anew from envs/*.in: newest versions, with hashes, for every platform and Python
 lock: $(VENV)/dev.ready
-	cd envs && for name in run dev; do \
+	cd envs && for name in run dev audit; do \
 	    ../$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header \
 	        --python-version 3.11 $$name.in --output-file $$name.lock || exit 1; done
 
@@ -56,6 +64,12 @@ $(VENV)/run.ready: envs/run.lock envs/setup.sh
 
 $(VENV)/dev.ready: envs/dev.lock $(VENV)/run.ready
 	envs/setup.sh $(VENV) envs/dev.lock
+	@touch $@
+
+# Apart, so that what looks for holes brings none to what trains
+$(VENV)-audit/ready: envs/audit.lock
+	$${PYTHON:-python3} -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/audit.lock
 	@touch $@
 
 # The page's tests open it in headless Chromium, which is a package of the system

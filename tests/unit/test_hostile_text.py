@@ -339,6 +339,14 @@ def test_hostile_weights(tmp_path, what):
     assert "`snakemake --force " in told
 
 
+def test_a_header_of_a_hundred_thousand_tensors_is_refused_unread(tmp_path):
+    path = tmp_path / "step000010.safetensors"
+    header = json.dumps({f"weight{index}": GOOD for index in range(100_000)}).encode()
+    path.write_bytes(safetensors(header))
+    told = line(snapshots.load, torch.nn.Linear(2, 2, bias=False), path)
+    assert f"its header has {len(header):,} bytes, at most 4,194,304 are read" in told
+
+
 def test_good_weights(tmp_path):
     path, model = tmp_path / "a.safetensors", torch.nn.Linear(2, 2, bias=False)
     path.write_bytes(safetensors({"weight": GOOD}))

@@ -149,6 +149,18 @@ def test_finished_runs_of_others_have_a_report(write):
     assert len(specs(Page(text))) >= 1
 
 
+def test_runs_left_out_are_listed_with_the_reason(write):
+    study = simulated.finished()
+    fit = study["fits"]["chinchilla"]
+    left_out = {"run": "row7", "reason": "its loss is 50 % above <what> the other runs foretell"}
+    fits = study["fits"] | {"chinchilla": fit | {"data": fit["data"] | {"excluded": [left_out]}}}
+    told = re.search(
+        r'id="left-out-title">.*?</h2>(.*?)</section>', write(study | {"fits": fits}), re.DOTALL
+    )[1]
+    assert "row91, loss 5.250: the largest loss" in plain(told)
+    assert "row7 its loss is 50 % above &lt;what&gt; the other runs foretell (chinchilla)" in plain(told)
+
+
 def test_hostile_names_stay_text(write):
     text = write(simulated.study(name=HOSTILE, transfer={HOSTILE: 0.3, "code": 0.6}))
     assert "<b>bold" not in text

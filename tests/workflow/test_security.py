@@ -101,7 +101,7 @@ def test_no_rule_runs_what_it_reads():
 # Locks
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "audit"])
 def test_locks_hold_versions_and_checksums_only(name):
     text = (ROOT / f"envs/{name}.lock").read_text(encoding="utf-8")
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line and line[0] != "#"]

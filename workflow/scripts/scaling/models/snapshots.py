@@ -5,6 +5,21 @@ from safetensors.torch import load_file, save_file
 
 from scaling import provenance
 
+LARGEST_HEADER = 2**22
+"""Bytes that name and shape tensors, some 30,000 of them. The library allows 100 MB, which take 2 GB to read."""
+
+
+def read(path):
+    """The tensors of a safetensors file by name.
+
+    Raises SafetensorError for a file that is none, or whose header is larger than LARGEST_HEADER.
+    """
+    with open(path, "rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > LARGEST_HEADER:
+        raise SafetensorError(f"its header has {header:,} bytes, at most {LARGEST_HEADER:,} are read")
+    return load_file(path)
+
 
 def save(weights, path):
     """Write ``weights``, a network's state_dict on the CPU, to ``path``, whole or not at all.
@@ -28,7 +43,7 @@ def load(model, path):
     """Load a snapshot into ``model``. Raises UserError for a damaged file, and other shapes or dtypes."""
     provenance.check(path)
     try:
-        weights, wanted = load_file(path), model.state_dict()
+        weights, wanted = read(path), model.state_dict()
         for name in weights.keys() & wanted.keys():
             # load_state_dict would convert it without a word
             if weights[name].dtype != wanted[name].dtype:

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from scaling import provenance
+from scaling.models import snapshots
 from scaling.provenance import UserError
 from scaling.training import kept
 
@@ -94,7 +95,7 @@ def _write(folder, step, tensors, state):
 def _load(path):
     content = kept.read_state(path)
     # clones, since what safetensors gives is mapped from a file that will be removed
-    tensors = {name: tensor.clone() for name, tensor in load_file(path / kept.TENSORS).items()}
+    tensors = {name: tensor.clone() for name, tensor in snapshots.read(path / kept.TENSORS).items()}
     return content["step"], tensors, content["state"]
 
 
