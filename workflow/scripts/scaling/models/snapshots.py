@@ -1,12 +1,14 @@
 """Weights kept during a run: one safetensors file a snapshot, named by its step."""
 
+from pathlib import Path
+
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from scaling import provenance
 
 LARGEST_HEADER = 2**22
-"""Bytes that name and shape tensors, some 30,000 of them. The library allows 100 MB, which take 2 GB to read."""
+"""Bytes that name some 30,000 tensors. The library allows 100 MB, which take 2 GB to read."""
 
 
 def read(path):
@@ -14,7 +16,7 @@ def read(path):
 
     Raises SafetensorError for a file that is none, or whose header is larger than LARGEST_HEADER.
     """
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > LARGEST_HEADER:
         raise SafetensorError(f"its header has {header:,} bytes, at most {LARGEST_HEADER:,} are read")
