@@ -4,13 +4,18 @@ import copy
 import functools
 import math
 import re
+from pathlib import Path
 
 import pytest
 import simulated
+import yaml
 from scaling import finished, selections
 from scaling.laws import LAWS
 from scaling.pages import fits as page
 
+ROOT = Path(__file__).parents[2]
+EXTERNAL = ROOT.parent / "shared/external"
+needs_published = pytest.mark.skipif(not EXTERNAL.exists(), reason="the published runs lie elsewhere")
 EXPERIMENTS = ("size", "long", "data", "batch")
 ENVELOPES = ("L_C", "L_Cmin", "B_opt", "N_opt", "N_opt_Cmin", "S_min", "D_opt")
 """Laws of lowest losses, which one loss far too low could decide."""
@@ -43,9 +48,9 @@ def fitted(tables, laws):
     return found
 
 
-def moved(fit):
-    """Exponents of ``fit`` that lie further from those of the sound study than half their interval."""
-    usual = sound()["fits"][fit["law"]]["parameters"]
+def moved(fit, usual=None):
+    """Exponents of ``fit`` further than half their interval from those of ``usual``, the sound study's fits."""
+    usual = (usual or sound()["fits"])[fit["law"]]["parameters"]
     return [
         name
         for name, was in usual.items()
@@ -207,3 +212,41 @@ def test_a_wild_row_of_a_file_is_left_out_and_named(tmp_path, factor):
         was = usual[name]
         assert abs(fit["parameters"][name]["value"] - was["value"]) < (was["high"] - was["low"]) / 2
     assert "what the other runs foretell" in listed({"runs": runs}, {"chinchilla": fit}, "row41")
+
+
+PUBLISHED = {
+    "chinchilla": ("chinchilla_runs.csv", ("chinchilla",)),
+    "routing": ("deepmind_routing_curves.csv.gz", ("L_N", "L_NS", "L_C")),
+}
+"""Files of real runs, and the laws that are certified for them."""
+
+
+@functools.cache
+def elsewhere(study):
+    """The tables of a published study as its config in studies/ has them, and what is fitted to them."""
+    config = yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text(encoding="utf-8"))["finished"]
+    made, _ = finished.tables(config, EXTERNAL / PUBLISHED[study][0])
+    tables = {name: made[name].to_pylist() for name in ("runs", "curves")}
+    return tables, fitted(tables, PUBLISHED[study][1])
+
+
+@needs_published
+@pytest.mark.parametrize("study", PUBLISHED)
+def test_no_published_run_is_taken_for_wild(study):
+    _, fits = elsewhere(study)
+    for fit in fits.values():
+        assert fit["certificate"]["passed"]
+        assert not fit["data"]["excluded"]
+
+
+@needs_published
+@pytest.mark.parametrize("place", [0, 4, -1])
+@pytest.mark.parametrize("factor", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("study", PUBLISHED)
+def test_a_wild_one_among_published_runs_is_left_out_and_moves_no_exponent(study, factor, place):
+    tables, usual = elsewhere(study)
+    run = sorted(tables["runs"], key=lambda run: (run["N"], run["D"]))[place]["run"]
+    fits = fitted(faulty(run, lambda loss: factor * loss, tables=tables), PUBLISHED[study][1])
+    for law, fit in fits.items():
+        assert not moved(fit, usual), law
+        assert [item["run"] for item in fit["data"]["excluded"]] == [run]
