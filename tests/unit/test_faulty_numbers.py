@@ -49,7 +49,7 @@ def fitted(tables, laws):
 
 
 def moved(fit, usual=None):
-    """Exponents of ``fit`` further than half their interval from those of ``usual``, the sound study's fits."""
+    """Exponents of ``fit`` further than half their interval from ``usual`` fits, else from the sound ones."""
     usual = (usual or sound()["fits"])[fit["law"]]["parameters"]
     return [
         name

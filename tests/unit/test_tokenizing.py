@@ -1,6 +1,7 @@
 """What `bench.py tokens` measures."""
 
 import random
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +47,9 @@ def test_both_are_measured(documents, tmp_path):
     assert index["documents"] == (ids == 0).sum() == 300, "the second of two at once wrote all of it"
 
 
-def test_a_shard_is_written_about_as_fast_as_the_library_encodes(documents, tmp_path):
+def test_a_shard_is_written_about_as_fast_as_the_library_encodes(documents, tmp_path, monkeypatch):
+    """In time of the CPU, since other work beside this test may take the other."""
+    monkeypatch.setattr(tokenizing.time, "perf_counter", time.process_time)
     tokenizer = tmp_path / "tokenizer.json"
     tokens.train_tokenizer(tokenizing.near.texts(documents), 300).save(str(tokenizer))
     seconds = {tokenizing.library: [], tokenizing.shard: []}

@@ -37,6 +37,26 @@ def verify(folder):
     return done.returncode, done.stdout.splitlines()
 
 
+def test_a_damaged_file_costs_nothing_of_what_was_made_from_it(copied):
+    """Damage is newer than what was made from it, all of which Snakemake would remove and make again."""
+    (path,) = copied.root.glob("results/data/*/*/test.npy")
+    content = path.read_bytes()
+    made = set((copied.root / "results").rglob("*"))
+    path.unlink()
+    path.write_bytes(damage.KINDS["a bit flipped"](content))
+    name = path.relative_to(copied.root)
+    result = copied.snakemake()
+    assert result.returncode == 1
+    (line,) = {line for line in result.stdout.splitlines() if line.startswith("error: ")}
+    assert line.startswith(f"error: {name} is damaged (")
+    assert f"`snakemake --force {name}`" in line
+    assert set((copied.root / "results").rglob("*")) == made
+    result = copied.snakemake("--force", name)
+    assert result.returncode == 0, result.stdout
+    assert path.read_bytes() == content
+    assert "train" not in copied.planned()
+
+
 def test_every_stage_notices_every_damaged_file_that_it_reads(copied):
     """Each declared input of a job of every rule: cut short, emptied, with a bit flipped."""
     summary = copied.snakemake("--detailed-summary", "all", copied.exported)

@@ -380,7 +380,8 @@ def figures(*endings):
 
 
 def begin():
-    """What comes before the first job: no other driver here, none of its jobs left in Slurm, room to write."""
+    """What comes before the first job: no other driver here, none of its jobs left in Slurm, room to write,
+    and nothing to make again for a file that is damaged."""
     global DRIVER
     jobs = list(workflow.dag.needrun_jobs())
     if {job.rule.name for job in jobs} <= {"plan", "plan_budget"}:
@@ -388,6 +389,7 @@ def begin():
     try:
         DRIVER = driver.alone(Path(".snakemake/driver.lock"), named=ON_CLUSTER)
         driver.check_room(RESULTS)
+        driver.check_inputs({path for job in jobs for path in workflow.dag.reason(job).updated_input})
         if ON_CLUSTER == workflow.local_exec:
             raise UserError(
                 "jobs go to Slurm by `snakemake --profile slurm`, and by no other profile or executor"

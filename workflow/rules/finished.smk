@@ -4,13 +4,15 @@
 # both make the tables; this file is included where nothing is trained
 localrules:
     finished,
-    finished_file,
 
 
 ruleorder: finished > tables
 
 
 if grid.is_url(FINISHED["file"]):
+
+    localrules:
+        finished_file,
 
     rule finished_file:
         output:

@@ -93,6 +93,19 @@ def check_room(folder):
         raise UserError(f"{line}: it goes on from what is there") from None
 
 
+def check_inputs(paths):
+    """Raise UserError where one of ``paths`` is not as it was written.
+
+    Before it starts a job Snakemake removes what the job made before: the weights, of a run that is trained
+    again because a file it reads has changed. If that change is damage, they would be gone for nothing.
+    """
+    for path in map(Path, sorted(paths)):
+        files = path.iterdir() if path.is_dir() else [path]
+        for file in files:
+            if file.is_file() and provenance.record_of(file).exists():
+                provenance.check(file)
+
+
 def check_site(site, on_gpus):
     """Raise UserError where jobs as ``site`` has them could never start, by what sinfo shows.
 

@@ -40,6 +40,8 @@ times as much, are within it, and sparse ones that use a twentieth of theirs; a 
 more."""
 ALIKE = 0.01
 """D and tokens that differ by less than this share are one number, rounded."""
+NAMED = 6
+"""Rows that are named where several are alike."""
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 TIMEOUT = 60
 """Seconds without an answer after which a download is given up."""
@@ -225,8 +227,6 @@ def _once(rows, columns):
 
     Twice the same row would pass for two runs that agree, and intervals would be narrower for it.
     """
-    if "run" in columns:
-        return rows, []  # there a step given twice is refused
     kept = {}
     for row in rows:
         kept.setdefault(tuple(row[name] for name in columns), row)
@@ -234,7 +234,7 @@ def _once(rows, columns):
 
 
 def _repeated(rows, columns):
-    """A note of the rows alike in every column but the losses, as a list.
+    """A note of the rows alike in every column but the losses, with the first of them, as a list.
 
     They are all kept: nothing tells a run under another seed from a mistake, nor which row would be right.
     """
@@ -244,8 +244,9 @@ def _repeated(rows, columns):
     for row in rows:
         same = tuple(row[name] for name in columns if name not in ("loss", "loss_se"))
         alike.setdefault(same, []).append(row["row"])
-    count = sum(len(found) for found in alike.values() if len(found) > 1)
-    return _note("alike in every column but the loss, all kept", count)
+    found = sorted(row for rows in alike.values() if len(rows) > 1 for row in rows)
+    named = ", ".join(map(str, found[:NAMED])) + (" and more" if len(found) > NAMED else "")
+    return _note(f"alike in every column but the loss, all kept: {named}", len(found))
 
 
 def _unit(columns):
@@ -404,7 +405,9 @@ def _check_order(row, later, fixed, where):
     """
     both = f"in rows {row['row']} and {later['row']}"
     if "S" not in row:
-        raise UserError(f"{where} is {both}: several rows are a learning curve; map S, the step of each")
+        raise UserError(
+            f"{where} is {both}: several rows are a learning curve; map S, the step of each, or delete one"
+        )
     if row["S"] == later["S"]:
         raise UserError(
             f"{where} has step {row['S']:.0f} {both}, expected once; look at columns.run and where"

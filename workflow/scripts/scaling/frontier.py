@@ -117,7 +117,8 @@ def past_warmup(runs, curves, experiments=CURVES, remedy=CURVE_REMEDY):
     traces = {run["run"]: [] for run in kept}
     warmup = {run["run"]: run["warmup"] for run in kept}
     for row in sorted(curves, key=lambda row: row["step"]):
-        if row["run"] in traces and finite(row["test_loss"]) and row["step"] >= warmup[row["run"]]:
+        past = row["run"] in traces and row["step"] >= warmup[row["run"]]
+        if past and finite(row["test_loss"]) and row["test_loss"] > 0:
             traces[row["run"]].append(row)
     dips = {}
     for run, trace in traces.items():

@@ -47,8 +47,8 @@ def _unsound(run, loss):
     """Why ``run`` cannot be used for its ``loss``, or None."""
     if run["status"] == "diverged":
         return "diverged"
-    if not finite(run[loss]):
-        return f"its {loss} is not a number"
+    if not finite(run[loss]) or run[loss] <= 0:
+        return f"its {loss} is not a number above 0"
     return run.get("wild")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from scaling.fitting.fit import Problem
 from scaling.fitting.selection import Points, Selection, plain
-from scaling.forms import Hyperbolas, Sum, Term
+from scaling.forms import Hyperbolas
 from scaling.frontier import past_warmup
 from scaling.grid import FEWEST_BATCHES
 from scaling.laws import LAWS
@@ -27,9 +27,6 @@ NARROWEST = 0.02
 PACE = 4
 """Times the warm-up that every batch has spent before the first level: sooner it is the warm-up that sets the
 pace, not the batch."""
-SMOOTH = Sum((Term(0, fixed=0.076), Term(1), Term(2)))
-"""What the curves of a scan are held against, by N, steps and tokens: the paper's term of N and a power
-of each of the others, for what takes steps and what takes tokens. No law, but smooth."""
 REMEDY = "add batch sizes to experiment batch, or train its runs for longer"
 
 
@@ -145,7 +142,7 @@ def _when(loss, step, level):
 
 
 def batch_curves(runs, curves, convention, critical=None):
-    """Every test point of a scan past its warm-up, for :data:`SMOOTH`: losses by N, steps and tokens."""
+    """Every test point of a scan past its warm-up: losses by N, steps and tokens."""
     kept, traces, excluded = past_warmup(runs, curves, SCANS, REMEDY)
     owner = np.repeat(np.arange(len(kept)), [len(traces[run["run"]]) for run in kept])
     points = [row for run in kept for row in traces[run["run"]]]

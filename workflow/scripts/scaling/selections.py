@@ -12,10 +12,11 @@ from scaling import efficient, frontier
 from scaling.fitting import fit
 from scaling.fitting.selection import plain
 from scaling.fitting.wild import wild
+from scaling.forms import Sum, Term, power
 from scaling.laws import LAWS, VARIABLES, least_steps
 from scaling.provenance import UserError, versions
 from scaling.rows import CONVENTIONS, column, enough, extent, finite, names, need, sound
-from scaling.scans import SMOOTH, batch_curves, critical_batches
+from scaling.scans import batch_curves, critical_batches
 from scaling.units import pf_days
 
 SIZE_REMEDY = "add sizes to experiment size"
@@ -42,7 +43,7 @@ def fit_law(name, runs, curves, *, resamples, seed, delta, critical=None):
     fit would give: a study too small for one law still has the others.
     """
     law = LAWS[name]
-    runs = believed(law, runs, curves, seed=seed, delta=delta)
+    runs, doubts = believed(law, runs, curves, seed=seed, delta=delta)
     report = {
         "law": name,
         "formula": law.formula,
@@ -59,6 +60,7 @@ def fit_law(name, runs, curves, *, resamples, seed, delta, critical=None):
             continue
         try:
             selection = select(law, runs, curves, convention, critical)
+            selection = replace(selection, doubts=(*selection.doubts, *doubts))
             result, columns = fit.fit(
                 law, selection, resamples=resamples, seed=seed, interval=INTERVAL, delta=law.delta or delta
             )
@@ -107,17 +109,22 @@ def select(law, runs, curves, convention, critical=None):
 
 def believed(law, runs, curves, *, seed, delta):
     """``runs``, in which those that the others do not explain (:func:`wild`) have a column of that name: why.
+    And what remains in doubt, in words.
 
     What explains them is one of SCREENS. Where runs are too few for it none is marked.
     """
     if law.points is None:
-        return runs
-    form, select = SCREENS[law.points]
+        return runs, ()
+    forms, select = SCREENS[law.points]
     try:
-        found = wild(form, select(runs, curves, "6N"), seed=seed, delta=delta)
+        selection = select(runs, curves, "6N")
+        if forms is _OF_N_AND_D:
+            forms = forms[min(len(np.unique(selection.fitted.inputs["N"])), max(forms))]
+        found, doubt = wild(forms, selection, seed=seed, delta=delta)
     except UserError:
-        return runs
-    return [run | {"wild": found[run["run"]]} if run["run"] in found else run for run in runs]
+        return runs, ()
+    marked = [run | {"wild": found[run["run"]]} if run["run"] in found else run for run in runs]
+    return marked, (doubt,) if doubt else ()
 
 
 def _extrapolated(runs, curves, losses):
@@ -345,19 +352,26 @@ SELECTIONS = {
 }
 """Selections by name: a function of runs, curves, the convention of counting and, for some, B_crit(L)."""
 
-_BY_STEPS = LAWS["L_NS"].form, learning_curves
+_KAPLAN = Term(0, fixed=0.076)
+"""The paper's term of N, where N takes too few values to tell a slope."""
+_OF_N_AND_D = {
+    1: (Sum((Term(1),)), Sum((Term(1), Term()))),
+    2: (Sum((_KAPLAN, Term(1))), Sum((_KAPLAN, Term(1), Term()))),
+    3: (Sum((Term(0), Term(1))), Sum((Term(0), Term(1), Term()))),
+}
+"""By how many values N takes, three or more alike."""
 SCREENS = {
-    "size": (LAWS["L_N"].form, final_losses),
-    "data": (LAWS["L_ND"].form, size_and_data),
-    "size_and_data": (LAWS["L_ND"].form, size_and_data),
-    "size_and_tokens": (LAWS["chinchilla"].form, size_and_tokens),
-    "critical": (SMOOTH, batch_curves),
+    "size": ((power(), Sum((Term(0), Term()))), final_losses),
+    **dict.fromkeys(("data", "size_and_data"), (_OF_N_AND_D, size_and_data)),
+    "size_and_tokens": (_OF_N_AND_D, size_and_tokens),
+    "critical": ((Sum((_KAPLAN, Term(1), Term(2))),), batch_curves),
     **dict.fromkeys(
-        ("curves", "envelope", "best_size", "efficient_batch", "best_steps", "best_data"), _BY_STEPS
+        ("curves", "envelope", "best_size", "efficient_batch", "best_steps", "best_data"),
+        ((LAWS["L_NS"].form,), learning_curves),
     ),
 }
-"""By the name of a selection, the form and the selection by which its runs are believed. Lowest losses, best
-sizes and steps to a loss are no laws of single runs: the curves that they are taken from are judged."""
+"""By the name of a selection, the forms, from poor to rich, and the selection by which its runs are believed.
+Lowest losses, best sizes and steps to a loss are no laws of runs: what they are taken from is judged."""
 
 
 def compute(runs, convention):

@@ -1,6 +1,8 @@
 """Wheels: fetched by pin, read as zips; nothing in them is ever executed."""
 
+import errno
 import gzip
+import os
 import re
 import shutil
 import struct
@@ -72,6 +74,9 @@ def _download(requirements, folder, *options):
     if result.returncode:
         lines = result.stderr.strip().splitlines() or ["pip gave no reason"]
         reason = ([line for line in lines if line.startswith("ERROR: ")] or lines)[-1]
+        full = os.strerror(errno.ENOSPC)
+        if full in result.stderr:
+            raise provenance.UserError(f"{folder} has no room for what pip downloads ({full}); make some")
         raise provenance.UserError(
             f"cannot fetch {', '.join(line.split()[0] for line in requirements)}: "
             f"{reason.removeprefix('ERROR: ')} (check the network, pip's configuration and the lock)"

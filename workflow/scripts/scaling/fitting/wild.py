@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scaling.fitting.fit import Problem
+from scaling.fitting import fit
 from scaling.fitting.selection import Points
 from scaling.fitting.solver import huber
 
@@ -13,50 +13,75 @@ WILD = 0.2
 APART = 6
 """How many times as far as the median of the others it lies."""
 EASED = 0.5
-"""Share of its misfit that no fit of all runs can do away with, at least. One at the end of a range, where
-the others foretell little, is just met by the fit of all."""
+"""Share of its misfit that no fit of all runs can do away with, at least."""
 FEWEST = 5
 """Runs below which none can be told from the rest; of as many runs at most one is wild."""
 SPARE = 2
 """Points beyond the coefficients that must be left."""
 CANDIDATES = 12
+"""Runs, the furthest from the fit of all, that are tried."""
 TRACE = 8
 """Points of a learning curve that stand for it."""
+UNEXPLAINED = "what the other runs foretell"
+"""How the reason for which a run is left out ends."""
+MOST = 7.0
+"""e-folds that are told in full."""
+STUCK = 1e-2
+"""Gradient, as a share of what it could be, of a fit that has ended at a bound: good enough to judge by."""
 
 
-def wild(form, selection, *, seed, delta):
-    """Runs of a selection that a fit of ``form`` to the others misses by far: {run: reason}.
+def wild(forms, selection, *, seed, delta):
+    """Runs that a fit to the others of a selection misses by far, {run: reason}, and a doubt or None.
 
     One run is taken at a time, that without which the others are fitted best. It is wild if the median of its
     points lies WILD from what the others foretell, APART times as far as the median run of theirs, and if its
     absence eases the fit by EASED of its misfit (Huber's loss, ``delta``). The search ends with the first
-    that is not.
+    that is not, or with one in FEWEST runs: if there are more, that is the doubt.
+
+    ``forms`` are what is fitted, from poor to rich. A poor one takes the ends of a range for wild, so that
+    runs are left out by the last alone, for which there must be more than twice as many as coefficients; by
+    another they are doubted.
     """
-    found, left = {}, _thinned(selection)
-    for _ in range(len(selection.runs) // FEWEST):
-        problem = Problem.of(form, left)
-        whole = problem.start(np.random.default_rng(seed), delta)
-        first = whole.objective.argmin()
-        best = whole.theta[first][None]
-        candidates = np.abs(_missed(problem, best)[0]).argsort()[::-1][:CANDIDATES]
-        counts = np.ones((len(candidates), len(left.runs)), dtype=int)
-        counts[np.arange(len(candidates)), candidates] = 0
-        if left.weights(counts).sum(1).min() < form.size + SPARE:
-            break
-        without = problem.solve(counts, best, delta)
-        objective = np.where(without.converged, without.objective, np.inf)
-        row = objective.argmin()
-        others = without.theta[row][None]
-        run, missed = candidates[row], _missed(problem, others)[0]
-        usual = np.median(np.abs(np.delete(missed, run)))
-        far = abs(missed[run]) > max(WILD, APART * usual)
-        misfit = huber(_residual(problem, others), delta)[0, left.fitted.owner == run].sum()
-        if not far or whole.objective[first] - objective[row] < EASED * misfit:
-            break
-        share, side = 100 * abs(np.expm1(missed[run])), "above" if missed[run] > 0 else "below"
-        found[left.runs[run]] = f"its loss is {share:.0f} % {side} what the other runs foretell"
+    found, left, most = {}, _thinned(selection), len(selection.runs) // FEWEST
+    if not most:
+        return found, None
+    *poor, rich = forms
+    if len(selection.runs) <= 2 * rich.size and poor:
+        one = _furthest(poor[-1], left, seed, delta)
+        return found, one and f"{left.runs[one[0]]}: {one[1]}, which are too few to leave it out"
+    while one := _furthest(rich, left, seed, delta):
+        run, reason = one
+        if len(found) == most:
+            return found, f"{left.runs[run]}: {reason}, but no more than {most} may be left out"
+        found[left.runs[run]] = reason
         left = _without(left, run)
-    return found
+    return found, None
+
+
+def _furthest(form, selection, seed, delta):
+    """The index of a run that is wild and the reason, or None."""
+    problem = fit.Problem.of(form, selection)
+    whole = problem.start(np.random.default_rng(seed), delta)
+    first = whole.objective.argmin()
+    best = whole.theta[first][None]
+    candidates = np.abs(_missed(problem, best)[0]).argsort()[::-1][:CANDIDATES]
+    counts = np.ones((len(candidates), len(selection.runs)), dtype=int)
+    counts[np.arange(len(candidates)), candidates] = 0
+    if selection.weights(counts).sum(1).min() < form.size + SPARE:
+        return None
+    without = problem.solve(counts, best, delta)
+    known = without.condition < fit.WORST_CONDITION
+    objective = np.where(known & (without.gradient < STUCK), without.objective, np.inf)
+    row = objective.argmin()
+    others = without.theta[row][None]
+    run, missed = candidates[row], _missed(problem, others)[0]
+    usual = np.median(np.abs(np.delete(missed, run)))
+    far = abs(missed[run]) > max(WILD, APART * usual)
+    misfit = huber(_residual(problem, others), delta)[0, selection.fitted.owner == run].sum()
+    if not far or whole.objective[first] - objective[row] < EASED * misfit:
+        return None
+    share, side = 100 * abs(np.expm1(min(missed[run], MOST))), "above" if missed[run] > 0 else "below"
+    return run, f"its loss is {share:,.0f} % {side} {UNEXPLAINED}"
 
 
 def _residual(problem, theta):

@@ -2,6 +2,7 @@
 
 from scaling import provenance
 from scaling.charts import catalog, drawing, wording
+from scaling.fitting.wild import UNEXPLAINED
 from scaling.grid import file_name
 from scaling.laws import LAWS
 from scaling.pages import allocation, explorer, packing, picking, planner
@@ -173,7 +174,10 @@ def total_flops(runs):
 def key_numbers(runs, fits):
     """Pairs (what, number) for the head of the page."""
     sizes = [run["N"] for run in runs]
-    losses = [run["best_test_loss"] for run in runs if finite(run["best_test_loss"])]
+    wild = {row["run"] for row in excluded(runs, fits) if row["reason"].endswith(UNEXPLAINED)}
+    losses = [
+        run["best_test_loss"] for run in runs if finite(run["best_test_loss"]) and run["run"] not in wild
+    ]
     numbers = [
         ("runs", str(len(runs))),
         ("sizes N", f"{wording.si(min(sizes))} – {wording.si(max(sizes))}"),
