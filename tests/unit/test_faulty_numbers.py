@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import simulated
 import yaml
@@ -121,6 +122,67 @@ def test_wild_runs_are_left_out_one_by_one_up_to_a_fifth():
     fit = fitted(tables, ["L_NS"])["L_NS"]
     assert {item["run"] for item in fit["data"]["excluded"]} == set(wild)
     assert not moved(fit)
+
+
+def test_where_more_are_wild_than_may_be_left_out_the_law_is_doubted():
+    wild = [member("size", -2), member("size", -1)]
+    tables = faulty(wild[0], lambda loss: 0.5 * loss)
+    fit = fitted(faulty(wild[1], lambda loss: 0.5 * loss, tables=tables), ["L_N"])["L_N"]
+    assert not fit["certificate"]["passed"]
+    (reason,) = [reason for reason in fit["certificate"]["reasons"] if "no more than 1 may be" in reason]
+    assert any(run in reason for run in wild)
+
+
+def curved(sizes, noise=0.002):
+    """Runs that follow E + A / N^α as Hoffmann et al. found it: no straight line in log-log."""
+    random = np.random.default_rng(0)
+    losses = (1.69 + 406.4 / sizes**0.34) * np.exp(random.normal(0, noise, len(sizes)))
+    rows = zip(sizes, losses, strict=True)
+    return [
+        {"run": f"N{N:.0f}", "experiments": ["size"], "status": "finished", "N": N, "tokens": 1e9}
+        | {"flops_per_token_6N": 6 * N, "test_loss": loss, "test_loss_se": math.nan}
+        for N, loss in rows
+    ]
+
+
+@pytest.mark.parametrize("ends", [(1e6, 1e9), (1e6, 1e11), (1e7, 1e11)])
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 10])
+def test_a_sound_study_of_a_curved_law_loses_no_run(count, ends):
+    tables = {"runs": curved(np.geomspace(*ends, count)), "curves": []}
+    fit = fitted(tables, ["L_N"])["L_N"]
+    assert not fit["data"]["excluded"]
+
+
+def test_few_sizes_are_doubted_where_a_line_is_too_poor_to_tell():
+    fit = fitted({"runs": curved(np.geomspace(1e6, 1e11, 6)), "curves": []}, ["L_N"])["L_N"]
+    (reason,) = [reason for reason in fit["certificate"]["reasons"] if "too few to leave it out" in reason]
+    assert reason.startswith("N1000000: its loss is ")
+
+
+@pytest.mark.parametrize("factor", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("place", [0, 3, -1])
+def test_a_wild_run_of_a_study_of_one_size_on_several_data_is_left_out(factor, place):
+    random = np.random.default_rng(0)
+    runs = [
+        {"run": f"D{D:.0f}", "experiments": ["data"], "status": "finished", "N": 1e6, "D": D, "tokens": 4 * D}
+        | {"epochs": 4.0, "flops_per_token_6N": 6e6, "test_loss": loss, "test_loss_se": math.nan}
+        for D in np.geomspace(1e6, 1e9, 9)
+        for loss in [(1e13 / D) ** 0.095 * math.exp(random.normal(0, 0.003))]
+    ]
+    usual = {}
+    for wrong in (False, True):
+        runs[place]["test_loss"] *= factor if wrong else 1
+        ended = [run | {"best_test_loss": run["test_loss"], "best_test_loss_se": math.nan} for run in runs]
+        fit = fitted({"runs": ended, "curves": []}, ["L_D"])["L_D"]
+        assert [item["run"] for item in fit["data"]["excluded"]] == [runs[place]["run"]] * wrong
+        assert not wrong or not moved(fit, {"L_D": usual})
+        usual = fit
+
+
+def test_a_loss_of_zero_or_less_is_no_loss():
+    run = member("size", 3)
+    for law in fitted(faulty(run, lambda loss: -loss), ["L_N", "L_NS", "L_C"]).values():
+        assert {"run": run, "reason": "its test_loss is not a number above 0"} in law["data"]["excluded"]
 
 
 def test_what_most_runs_do_is_never_left_out():

@@ -145,6 +145,13 @@ def test_a_row_given_twice_counts_once(path):
     assert len(read(path, almost)[0]["runs"]) == len(rows) + 1
 
 
+def test_a_point_of_a_curve_given_twice_counts_once(path):
+    rows = curves()
+    found, record = read(path, [*rows, rows[0]], CURVES)
+    assert len(found["curves"]) == 6
+    assert {"reason": "the same as a row before in every column", "rows": 1} in record["left_out"]
+
+
 def test_losses_on_other_text_become_evaluations(path):
     rows = curves()
     rows[0]["c4"] = ""
@@ -312,7 +319,7 @@ FAULTS = [
      f"C of row 1: found 1e+03 times 6 N · tokens, expected about as much; {LOOK}"),
     (*told(0.001, N="N", D="D", C=IN_FLOPS), "C of row 1: found 0.001 times 6 N · tokens"),
     (*told(1, N="N", tokens="D", S="S", B="B"), "tokens of row 1: found 2e+03 times S · B"),
-    ([*curves(), curves()[0]], {"columns": CURVES}, "'small' has step 300 in rows 1 and 9, expected once"),
+    ([*curves(), curves()[0] | {"loss": 3.0}], {"columns": CURVES}, "'small' has step 300 in rows 1 and 9,"),
     (*curve(D=1e9), "run 'small' is in rows 1 and 3: several rows are a learning curve; map S"),
     (*curve(D=1e9, S="step"), "run 'small' has seen no more tokens at the later step in rows 5 and 7; map"),
     (*spoilt(lambda row: {"N": row["N"] + row["step"]}), "has N 1.0001e+06 and 1.0002e+06 in rows 5 and 7"),

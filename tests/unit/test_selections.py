@@ -65,7 +65,7 @@ def test_sizes_come_back_and_what_diverged_is_listed():
     result, draws = selections.fit_law("L_N", runs, curves, **OPTIONS)
     assert result["data"]["excluded"] == [
         {"run": "N6144", "reason": "diverged"},
-        {"run": "N13824", "reason": "its test_loss is not a number"},
+        {"run": "N13824", "reason": "its test_loss is not a number above 0"},
     ]
     assert result["data"]["inputs"]["N"] == [N for N in SIZES if N not in (6144, 13824)]
     assert result["data"]["run"][0] == "N768"
