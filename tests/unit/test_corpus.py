@@ -85,6 +85,16 @@ def test_fetch_takes_the_pinned_wheel_only(tmp_path, monkeypatch):
     assert not (tmp_path / "bad.whl").exists()
 
 
+def test_a_disk_that_pip_found_full_is_told(tmp_path, monkeypatch):
+    said = (
+        "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\n"
+    )
+    failed = subprocess.CompletedProcess([], 2, "", said)
+    monkeypatch.setattr(wheels.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(provenance.UserError, match=r"has no room for what pip downloads \(No space left on"):
+        wheels.fetch(f"tiny==1.0 --hash=sha256:{'0' * 64}", tmp_path / "tiny.whl")
+
+
 @pytest.mark.parametrize("pin", ["tiny", "tiny==1.0", "-r other.txt", "tiny==1.0 --hash=md5:0"])
 def test_malformed_pin(tmp_path, pin):
     with pytest.raises(provenance.UserError, match="is not 'name==version"):

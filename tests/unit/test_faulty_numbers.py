@@ -12,6 +12,7 @@ import simulated
 import yaml
 from scaling import finished, selections
 from scaling.laws import LAWS
+from scaling.pages import content
 from scaling.pages import fits as page
 
 ROOT = Path(__file__).parents[2]
@@ -274,6 +275,8 @@ def test_a_wild_row_of_a_file_is_left_out_and_named(tmp_path, factor):
         was = usual[name]
         assert abs(fit["parameters"][name]["value"] - was["value"]) < (was["high"] - was["low"]) / 2
     assert "what the other runs foretell" in listed({"runs": runs}, {"chinchilla": fit}, "row41")
+    best = min(run["best_test_loss"] for run in runs if run["run"] != "row41")
+    assert ("best test loss", f"{best:.2f} nats") in content.key_numbers(runs, {"chinchilla": fit})
 
 
 PUBLISHED = {

@@ -121,7 +121,7 @@ def believed(law, runs, curves, *, seed, delta):
         if forms is _OF_N_AND_D:
             forms = forms[min(len(np.unique(selection.fitted.inputs["N"])), max(forms))]
         found, doubt = wild(forms, selection, seed=seed, delta=delta)
-    except UserError:
+    except UserError:  # too few to judge by, which is for the law itself to say
         return runs, ()
     marked = [run | {"wild": found[run["run"]]} if run["run"] in found else run for run in runs]
     return marked, (doubt,) if doubt else ()
