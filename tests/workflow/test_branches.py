@@ -9,6 +9,8 @@ import yaml
 from project import ROOT
 from scaling.benchmark import trunks as benchmark
 
+pytestmark = pytest.mark.smoke
+"""Run beside what reads the smoke study, which leaves more time than the rest of `make test`."""
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 LENGTHS = (400, 800, 1600)
 """Steps: 2,800 in all of a size, of which branches with a trunk of 1,280 train 1,840."""
