@@ -75,8 +75,8 @@ def test_the_compute_that_is_claimed_is_saved(trained):
     assert (mine["runs"], theirs["runs"]) == (16, 12)
     assert mine["tokens"] == 4 * 1840 * 512
     assert theirs["tokens"] == 4 * 2800 * 512
-    # a third; seconds are the clock's, which other work on the machine has more say in
-    assert all(way["core_seconds"] > 0 for way in (mine, theirs))
+    # 0.66 by tokens, 1.46 if branches began from nothing; the clock is that of a machine with other work
+    assert mine["core_seconds"] < 1.2 * theirs["core_seconds"]
 
 
 def test_another_length_trains_its_own_family_alone(trained):
